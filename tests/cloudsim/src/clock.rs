@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -46,7 +47,8 @@ fn millis(span: SignedDuration) -> i64 {
 /// `time` as the `Date` header carries it (RFC 9110, section 5.6.7). Times before 1970 are shown as 1970.
 #[must_use]
 pub fn http_date(time: Timestamp) -> String {
-    httpdate::fmt_http_date(time.max(Timestamp::UNIX_EPOCH).into())
+    let seconds = u64::try_from(time.as_second()).unwrap_or(0);
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
 #[cfg(test)]

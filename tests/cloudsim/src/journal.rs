@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use http::{Method, Version};
+use http::{Method, StatusCode, Version};
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -55,6 +55,8 @@ pub struct Entry {
     pub authorization: Option<String>,
     /// The `Range` header, where one was sent.
     pub range: Option<String>,
+    /// The server name of the TLS handshake, where there was one.
+    pub tls_name: Option<String>,
     /// HTTP version of the request.
     pub version: Version,
     /// The client's address.
@@ -76,7 +78,10 @@ pub struct Entry {
 impl Entry {
     /// The names of the query's parameters, in order, without values.
     pub fn query_names(&self) -> impl Iterator<Item = &str> {
-        self.query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name))
+        self.query
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name))
     }
 }
 
@@ -94,9 +99,33 @@ struct Pages {
     entries: VecDeque<Entry>,
 }
 
-/// Names one entry so that its outcome can be added; harmless once the entry is gone.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct EntryId(u64);
+/// An entry whose exchange is still going on. Its outcome is added here; dropping it ends the exchange, however it ended.
+#[derive(Debug)]
+pub(crate) struct OpenEntry {
+    journal: Journal,
+    number: u64,
+    sent: u64,
+}
+
+impl OpenEntry {
+    /// Notes the status of the head.
+    pub(crate) fn answered(&self, status: StatusCode) {
+        self.journal.amend(self.number, |entry| entry.status = Some(status.as_u16()));
+    }
+
+    /// Notes more body bytes.
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        self.sent += bytes as u64;
+        let sent = self.sent;
+        self.journal.amend(self.number, |entry| entry.bytes_sent = sent);
+    }
+}
+
+impl Drop for OpenEntry {
+    fn drop(&mut self) {
+        self.journal.amend(self.number, |entry| entry.over = true);
+    }
+}
 
 impl Default for Journal {
     fn default() -> Self {
@@ -177,36 +206,25 @@ impl Journal {
         }
     }
 
-    pub(crate) fn begin(&self, entry: Entry) -> EntryId {
-        let id = {
+    pub(crate) fn begin(&self, entry: Entry) -> OpenEntry {
+        let number = {
             let mut pages = self.pages();
             if pages.entries.len() == MOST_ENTRIES {
                 pages.entries.pop_front();
                 pages.first += 1;
             }
             pages.entries.push_back(entry);
-            EntryId(pages.first + pages.entries.len() as u64 - 1)
+            pages.first + pages.entries.len() as u64 - 1
         };
         self.announce();
-        id
+        OpenEntry { journal: self.clone(), number, sent: 0 }
     }
 
-    pub(crate) fn answered(&self, id: EntryId, status: u16) {
-        self.amend(id, |entry| entry.status = Some(status));
-    }
-
-    pub(crate) fn sent(&self, id: EntryId, bytes_sent: u64, over: bool) {
-        self.amend(id, |entry| {
-            entry.bytes_sent = bytes_sent;
-            entry.over = over;
-        });
-    }
-
-    fn amend(&self, EntryId(number): EntryId, change: impl FnOnce(&mut Entry)) {
+    fn amend(&self, number: u64, change: impl FnOnce(&mut Entry)) {
         {
             let mut pages = self.pages();
-            let first = pages.first;
-            let place = number.checked_sub(first).and_then(|place| usize::try_from(place).ok());
+            let place = number.checked_sub(pages.first).and_then(|place| usize::try_from(place).ok());
+            // An entry that was cleared meanwhile needs no outcome.
             let Some(entry) = place.and_then(|place| pages.entries.get_mut(place)) else { return };
             change(entry);
         }
@@ -237,6 +255,7 @@ mod tests {
             header_names: Vec::new(),
             authorization: authorization.map(str::to_owned),
             range: None,
+            tls_name: None,
             version: Version::HTTP_11,
             peer: ([127, 0, 0, 1], 1).into(),
             connection: 1,
@@ -252,16 +271,19 @@ mod tests {
     fn outcomes_reach_their_entry_and_late_ones_after_clear_are_ignored() {
         let journal = Journal::default();
         let early = journal.begin(entry(Service::Oss, "Expires=1&Signature=x", None));
-        journal.answered(early, 206);
+        early.answered(StatusCode::PARTIAL_CONTENT);
         assert_eq!(journal.of(Service::Oss)[0].status, Some(206));
         assert_eq!(journal.of(Service::Oss)[0].query_names().collect::<Vec<_>>(), ["Expires", "Signature"]);
         journal.clear();
-        let late = journal.begin(entry(Service::Sts, "", Some("Bearer")));
-        journal.answered(early, 500);
-        journal.sent(late, 7, true);
+        let mut late = journal.begin(entry(Service::Sts, "", Some("Bearer")));
+        early.answered(StatusCode::BAD_GATEWAY);
+        late.sent(7);
         assert_eq!(journal.entries().len(), 1);
         assert_eq!(journal.authorizations_at(Service::Sts)[0].bytes_sent, 7);
         assert_eq!(journal.of(Service::Sts)[0].status, None);
+        assert!(!journal.of(Service::Sts)[0].over);
+        drop(late);
+        assert!(journal.of(Service::Sts)[0].over);
     }
 
     #[tokio::test]
@@ -274,8 +296,8 @@ mod tests {
             },
             async {
                 tokio::task::yield_now().await;
-                journal.begin(entry(Service::Cr, "", None));
-                journal.begin(entry(Service::Cr, "", None));
+                drop(journal.begin(entry(Service::Cr, "", None)));
+                drop(journal.begin(entry(Service::Cr, "", None)));
             }
         );
         assert_eq!(waited, 2);
