@@ -5,6 +5,7 @@ pub mod call;
 pub mod clock;
 pub mod fault;
 mod generation;
+pub mod image;
 pub mod journal;
 pub mod jwt;
 mod ledger;

@@ -300,6 +300,11 @@ fn hmac_sha256(key: &[u8], text: &[u8]) -> Vec<u8> {
     hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text).as_ref().to_vec()
 }
 
+/// The digest of some bytes as registries write it: `sha256:` and lower-case hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex(digest::digest(&digest::SHA256, bytes).as_ref()))
+}
+
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
