@@ -6,12 +6,14 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{Method, Response, StatusCode};
+use http::{Method, Response, StatusCode, Uri};
 use jiff::{SignedDuration, Timestamp};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use crate::call::{Answer, Call};
+use crate::ram::Directory;
+use crate::settings::RealmHost;
 use crate::shared::Shared;
 use crate::store::Instance;
 
@@ -21,19 +23,31 @@ const ISSUER: &str = "dockerauth.aliyuncs.com";
 /// `nbf` lies this far before `iat` in every capture.
 const NOT_BEFORE: SignedDuration = SignedDuration::from_secs(300);
 
-/// What a login may do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a good login opens.
 pub(crate) struct Rights {
     /// The instance it is for, `None` for Personal Edition.
     pub(crate) instance_id: Option<String>,
     /// The region of the instance.
     pub(crate) region: String,
-    /// Whether it includes `cr:PullRepository`.
-    pub(crate) can_pull: bool,
+    /// Whether it may pull from a repository.
+    pub(crate) may_pull: Box<dyn Fn(&str) -> bool>,
 }
 
-/// Looks a user and a password up; `None` when they are unknown or have expired.
+/// Looks a user and a password up; `None` when they are unknown or have ended.
 pub(crate) type Logins = Box<dyn Fn(&str, &str, Timestamp) -> Option<Rights> + Send + Sync>;
+
+/// The logins that the accounts gave out.
+pub(crate) fn logins_of(directory: &Directory) -> Logins {
+    let directory = directory.clone();
+    Box::new(move |user, password, now| {
+        let login = directory.login(user, password, now)?;
+        Some(Rights {
+            instance_id: login.instance_id.clone(),
+            region: login.region.clone(),
+            may_pull: Box::new(move |repository| login.may_pull(repository)),
+        })
+    })
+}
 
 /// The service.
 pub(crate) struct Realm {
@@ -54,6 +68,9 @@ impl Realm {
 
     /// Answers one request for a bearer.
     pub(crate) fn handle(&self, call: &Call) -> Answer {
+        if !self.is_here(call) {
+            return answer(StatusCode::NOT_FOUND, &json!({ "error": "not found" }));
+        }
         if call.method != Method::GET {
             return answer(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": "method not allowed" }));
         }
@@ -70,15 +87,25 @@ impl Realm {
         let (Some(instance), false) = (instance, scopes.iter().any(String::is_empty)) else {
             return answer(StatusCode::BAD_REQUEST, &json!({ "error": "bad request" }));
         };
-        let can_pull = match self.rights(call, &instance) {
-            Ok(rights) => rights.is_some_and(|rights| rights.can_pull),
+        let rights = match self.rights(call, &instance) {
+            Ok(rights) => rights,
             Err(()) => {
                 let error = json!({ "code": "UNAUTHORIZED", "message": "authentication required", "detail": null });
                 return answer(StatusCode::UNAUTHORIZED, &json!({ "errors": [error] }));
             }
         };
         let subject = if call.headers.contains_key(AUTHORIZATION) { "cr_temp_user" } else { "" };
-        self.bearer(call.now, &instance, subject, &access(&scopes, can_pull))
+        self.bearer(call.now, &instance, subject, &access(&scopes, rights.as_ref()))
+    }
+
+    /// Whether the path is that of the realm: `/auth`, or what a scripted realm URL says.
+    fn is_here(&self, call: &Call) -> bool {
+        let settings = self.shared.settings.now();
+        let scripted = match &settings.realm.host {
+            RealmHost::Url(url) => url.parse::<Uri>().ok(),
+            _ => None,
+        };
+        call.uri.path() == scripted.as_ref().map_or("/auth", Uri::path)
     }
 
     /// The rights of the login that came; `Ok(None)` without any.
@@ -122,11 +149,12 @@ impl Realm {
 }
 
 /// The `access` claim: for each scope asked for, `pull` where it was asked for and is allowed. Nothing else is ever granted.
-fn access(scopes: &[String], can_pull: bool) -> Vec<Value> {
+fn access(scopes: &[String], rights: Option<&Rights>) -> Vec<Value> {
     let each = scopes.iter().flat_map(|scope| scope.split(' ')).filter_map(|scope| {
         let (kind, rest) = scope.split_once(':')?;
         let (name, actions) = rest.rsplit_once(':')?;
-        let granted = can_pull && kind == "repository" && actions.split(',').any(|action| action == "pull");
+        let asked = kind == "repository" && actions.split(',').any(|action| action == "pull");
+        let granted = asked && rights.is_some_and(|rights| (rights.may_pull)(name));
         let actions: &[&str] = if granted { &["pull"] } else { &[] };
         Some(json!({ "type": kind, "name": name, "actions": actions }))
     });

@@ -22,7 +22,7 @@ use crate::settings::{Settings, SharedSettings};
 use crate::shared::Shared;
 use crate::store::{Instance, Store};
 use bearer::Door;
-pub(crate) use bearer::realm_url;
+
 use path::Endpoint;
 
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");

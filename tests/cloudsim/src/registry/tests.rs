@@ -46,7 +46,11 @@ fn world() -> World {
     let logins = |user: &str, password: &str, _: Timestamp| {
         let can_pull = user == "cr_temp_user";
         let known = password == PASSWORD && (can_pull || user == "cannot_pull");
-        known.then(|| Rights { instance_id: Some("cri-abcd".to_owned()), region: "cn-hangzhou".to_owned(), can_pull })
+        known.then(|| Rights {
+            instance_id: Some("cri-abcd".to_owned()),
+            region: "cn-hangzhou".to_owned(),
+            may_pull: Box::new(move |_| can_pull),
+        })
     };
     let signer = Arc::new(UrlSigner::new("STS.N", "secret", "token"));
     World {

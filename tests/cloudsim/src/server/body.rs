@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use super::wire::{BreakOff, Grip};
 use crate::journal::OpenEntry;
-use crate::wire::{BreakOff, Grip};
 
 /// The most bytes given to the connection at once: large enough for few wake-ups, small enough for an even flow.
 const FRAME: usize = 128 * 1024;
