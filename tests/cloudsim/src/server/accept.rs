@@ -103,9 +103,8 @@ where
     let grip = Arc::new(Grip::default());
     let wire = Wire::new(stream, pace, Arc::clone(&grip));
     let connection = Arc::new(connection);
-    let service = service_fn(move |request| {
-        exchange(Arc::clone(&world), Arc::clone(&connection), Arc::clone(&grip), request)
-    });
+    let service =
+        service_fn(move |request| exchange(Arc::clone(&world), Arc::clone(&connection), Arc::clone(&grip), request));
     // A connection that ends in an error was broken off by a fault or by the client: the journal has its requests.
     drop(auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(wire), service).await);
 }
