@@ -14,3 +14,5 @@ mod openapi;
 pub mod ram;
 mod sign;
 pub mod sts;
+#[cfg(test)]
+mod testing;
