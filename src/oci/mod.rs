@@ -1,0 +1,23 @@
+//! The words of the OCI distribution spec, as types whose constructors parse, so that nothing is checked twice.
+//!
+//! Pure: no I/O, no runtime. Nobody else in the daemon splits a path, a reference or a challenge by hand.
+
+mod name;
+mod reference;
+
+pub use name::{InstanceId, RegistryHost};
+pub use reference::{Digest, Reference, RepositoryName, Scope, Tag};
+
+/// Why a text is not the thing it was taken for; says which rule it breaks, never repeats the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {rule}")]
+pub struct Malformed {
+    what: &'static str,
+    rule: &'static str,
+}
+
+impl Malformed {
+    pub(crate) const fn new(what: &'static str, rule: &'static str) -> Self {
+        Self { what, rule }
+    }
+}

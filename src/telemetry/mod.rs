@@ -1,0 +1,3 @@
+//! What the daemon says about itself: metrics, logs, readiness.
+
+pub mod metrics;

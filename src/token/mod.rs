@@ -1,0 +1,64 @@
+//! What a registry request needs: the bearer of its scope, from the authorization token of its instance.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::clock::Timestamp;
+use crate::oci::{RegistryHost, Scope};
+use crate::secret::Secret;
+
+/// A registry bearer.
+#[derive(Debug)]
+pub struct Bearer {
+    /// The value for `Authorization: Bearer`.
+    pub token: Secret,
+    /// When it stops being good, by the node's clock.
+    pub expires: Timestamp,
+}
+
+/// A future of one of the traits that are used as trait objects.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Where `upstream` gets its bearers from.
+pub trait ProvideBearer: fmt::Debug + Send + Sync {
+    /// A bearer for `scope` at `host` that is good for at least the next moments.
+    fn bearer<'a>(
+        &'a self,
+        host: &'a RegistryHost,
+        scope: &'a Scope,
+    ) -> BoxFuture<'a, Result<Arc<Bearer>, Arc<TokenError>>>;
+
+    /// The registry refused exactly this bearer with 401 (or a 403 that says expired). `challenge` is the
+    /// `WWW-Authenticate` value that came with it. The next [`bearer`](Self::bearer) must not return the same one.
+    fn refused(&self, host: &RegistryHost, scope: &Scope, bearer: &Bearer, challenge: Option<&str>);
+}
+
+/// Why there is no bearer.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {}
+
+/// Which edition an instance is, and so how its login is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Edition {
+    /// Enterprise Edition, by its `cri-…` id.
+    Enterprise(String),
+    /// Personal Edition, by region.
+    Personal,
+}
+
+/// What the tokens of one instance are built from.
+#[derive(Debug, Clone)]
+pub struct Params {
+    /// The instance.
+    pub instance: crate::oci::InstanceId,
+    /// Its edition.
+    pub edition: Edition,
+    /// `regionId`; `None`: the node's region.
+    pub region: Option<crate::cloud::endpoints::Region>,
+    /// `network.realms`: further hosts that may receive the login, lower case.
+    pub realms: Vec<String>,
+    /// The role chain behind it.
+    pub chain: crate::credentials::plan::Params,
+}
