@@ -5,12 +5,10 @@
 
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
 
-use super::oidc::Token;
+use super::oidc::OidcToken;
 use super::{Caller, Credentials, DEFAULT_SESSION_DURATION, Directory, Identity, MIN_SESSION_DURATION};
 use super::{Policy, Role, State, parse_arn};
-use crate::date;
 use crate::openapi::Fault;
 
 /// What a caller asks of STS.
@@ -23,6 +21,15 @@ pub(crate) struct SessionRequest {
     pub(crate) external_id: Option<String>,
 }
 
+/// A session as its role names it.
+pub(crate) struct Assumed {
+    /// `acs:ram::<account>:role/<role>/<session>`.
+    pub(crate) arn: String,
+    /// `<role id>:<session>`.
+    pub(crate) id: String,
+    pub(crate) credentials: Credentials,
+}
+
 impl Directory {
     /// Opens a session for a caller who has proved its identity.
     ///
@@ -33,7 +40,7 @@ impl Directory {
         caller: &Caller,
         request: &SessionRequest,
         now: Timestamp,
-    ) -> Result<Value, Fault> {
+    ) -> Result<Assumed, Fault> {
         if caller.identity == Identity::Root {
             return Err(no_permission("Roles may not be assumed by root accounts."));
         }
@@ -59,11 +66,11 @@ impl Directory {
         jwt: &str,
         request: &SessionRequest,
         now: Timestamp,
-    ) -> Result<Value, Fault> {
+    ) -> Result<(Assumed, OidcToken), Fault> {
         let mut state = self.lock();
         let provider = state.providers.get(provider_arn);
         let provider = provider.ok_or_else(|| unauthenticated("No such OIDC Provider registered."))?;
-        let token = Token::verify(provider, jwt, now)?;
+        let token = OidcToken::verify(provider, jwt, now)?;
         let role = state.roles.get(&request.role_arn).cloned().ok_or_else(|| {
             let message = format!("The role not exists: {}.", request.role_arn);
             Fault::new(StatusCode::NOT_FOUND, "EntityNotExist.Role", message)
@@ -73,14 +80,12 @@ impl Directory {
         if !same_account || !role.trusts_token(provider_arn, &token.issuer, &token.audiences, &token.subject) {
             return Err(unauthenticated("There is no permission."));
         }
-        let mut answer = state.grant(&role, request, now)?;
-        answer["OIDCTokenInfo"] = token.info();
-        Ok(answer)
+        state.grant(&role, request, now).map(|assumed| (assumed, token))
     }
 }
 
 impl State {
-    fn grant(&mut self, role: &Role, request: &SessionRequest, now: Timestamp) -> Result<Value, Fault> {
+    fn grant(&mut self, role: &Role, request: &SessionRequest, now: Timestamp) -> Result<Assumed, Fault> {
         let seconds = request.duration.unwrap_or(DEFAULT_SESSION_DURATION);
         if !(MIN_SESSION_DURATION..=role.max_session_duration).contains(&seconds) {
             let message = format!(
@@ -92,24 +97,8 @@ impl State {
         }
         let (name, duration) = (&request.session_name, SignedDuration::from_secs(i64::from(seconds)));
         let credentials = self.open_session(&role.arn, name, request.policy.clone(), duration, now);
-        Ok(json!({
-            "AssumedRoleUser": {
-                "Arn": format!("{}/{name}", role.arn),
-                "AssumedRoleId": format!("{}:{name}", role.id),
-            },
-            "Credentials": wire(&credentials),
-        }))
+        Ok(Assumed { arn: format!("{}/{name}", role.arn), id: format!("{}:{name}", role.id), credentials })
     }
-}
-
-/// The triple as STS writes it.
-fn wire(credentials: &Credentials) -> Value {
-    json!({
-        "AccessKeyId": credentials.access_key_id,
-        "AccessKeySecret": credentials.access_key_secret,
-        "SecurityToken": credentials.security_token,
-        "Expiration": date::iso(credentials.expiration),
-    })
 }
 
 fn no_permission(message: &str) -> Fault {

@@ -20,12 +20,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
-pub(crate) use assume::SessionRequest;
+pub(crate) use assume::{Assumed, SessionRequest};
 pub use instance::Instance;
 pub use login::Login;
 pub(crate) use login::LoginScope;
 pub use node::Node;
 pub(crate) use node::{NodeCredentials, TokenRefused};
+pub(crate) use oidc::OidcToken;
 pub use oidc::{OidcProvider, ProviderHealth};
 pub use policy::{Policy, PolicyGrammar};
 pub(crate) use role::parse_arn;

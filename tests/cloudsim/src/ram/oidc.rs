@@ -6,7 +6,6 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::Directory;
-use crate::date;
 use crate::jwt::{self, SigningKey};
 use crate::openapi::Fault;
 
@@ -83,15 +82,15 @@ impl Directory {
 }
 
 /// A token that a provider is found to have signed for STS.
-pub(super) struct Token {
-    pub(super) issuer: String,
-    pub(super) subject: String,
-    pub(super) audiences: Vec<String>,
-    expires: i64,
-    issued: i64,
+pub(crate) struct OidcToken {
+    pub(crate) issuer: String,
+    pub(crate) subject: String,
+    pub(crate) audiences: Vec<String>,
+    pub(crate) issued: Timestamp,
+    pub(crate) expires: Timestamp,
 }
 
-impl Token {
+impl OidcToken {
     /// RAM's check: the issuer first, since a foreign token cannot be verified with our keys anyway.
     pub(super) fn verify(provider: &OidcProvider, jwt: &str, now: Timestamp) -> Result<Self, Fault> {
         let invalid = |error: jwt::JwtError| refused("AuthenticationFail.OIDCToken.Invalid", &error.to_string());
@@ -114,23 +113,10 @@ impl Token {
         if !token.audiences.contains(&provider.audience) {
             return Err(refused("AuthenticationFail.OIDCToken.AudienceNotMatch", "Invalid audience."));
         }
-        if token.expires <= now.as_second() {
+        if token.expires <= now {
             return Err(refused("AuthenticationFail.OIDCToken.Expired", "This JsonWebToken is expired."));
         }
         Ok(token)
-    }
-
-    /// The `OIDCTokenInfo` of the answer.
-    pub(super) fn info(&self) -> Value {
-        let time = |seconds| Timestamp::from_second(seconds).unwrap_or_default();
-        json!({
-            "Issuer": self.issuer,
-            "Subject": self.subject,
-            "ClientIds": self.audiences.join(","),
-            "ExpirationTime": date::iso(time(self.expires)),
-            "IssuanceTime": date::iso(time(self.issued)),
-            "VerificationInfo": "Success",
-        })
     }
 
     fn read(claims: &Value) -> Self {
@@ -140,13 +126,16 @@ impl Token {
             one => vec![text(one)],
         };
         // A token without an end has ended.
-        let seconds = |name: &str| claims[name].as_i64().unwrap_or_default();
+        let time = |name: &str| {
+            let seconds = claims[name].as_i64().unwrap_or_default();
+            Timestamp::from_second(seconds).unwrap_or_default()
+        };
         Self {
             issuer: text(&claims["iss"]),
             subject: text(&claims["sub"]),
             audiences,
-            expires: seconds("exp"),
-            issued: seconds("iat"),
+            issued: time("iat"),
+            expires: time("exp"),
         }
     }
 }

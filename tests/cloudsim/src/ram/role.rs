@@ -5,11 +5,11 @@
 use super::policy::Policy;
 use crate::issue;
 
-/// Session limits of a role, in seconds: the smallest, the default, the largest (RAM's own limits).
+/// The shortest session, in seconds, whatever the role (AssumeRole page).
 pub const MIN_SESSION_DURATION: u32 = 900;
-/// What a role allows unless it is set otherwise, and what AssumeRole gives unless it is asked otherwise.
+/// Seconds that a role allows unless it is set otherwise, and that AssumeRole gives unless it is asked otherwise.
 pub const DEFAULT_SESSION_DURATION: u32 = 3600;
-/// The most a role can be set to.
+/// The most a role can be set to, in seconds.
 pub const MAX_SESSION_DURATION: u32 = 43_200;
 
 /// A RAM role.

@@ -10,8 +10,9 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::call::{Answer, Call};
+use crate::date;
 use crate::openapi::{self, Fault, Format};
-use crate::ram::{Caller, Directory, Identity};
+use crate::ram::{Assumed, Caller, Directory, Identity, OidcToken};
 use crate::sign::{self, Parameters, Refusal};
 
 const VERSION: &str = "2015-04-01";
@@ -40,7 +41,7 @@ fn answer(directory: &Directory, call: &Call, parameters: &Parameters, action: &
         "AssumeRole" => {
             let (claim, caller) = directory.authenticate(call)?;
             let request = parameters::session_request(&claim.parameters)?;
-            directory.assume_role(&caller, &request, call.now)
+            directory.assume_role(&caller, &request, call.now).map(|assumed| session(&assumed))
         }
         "AssumeRoleWithOIDC" => assume_role_with_oidc(directory, call, parameters),
         "GetCallerIdentity" => {
@@ -63,7 +64,34 @@ fn assume_role_with_oidc(directory: &Directory, call: &Call, parameters: &Parame
     }
     let request = parameters::session_request(parameters)?;
     let (provider, token) = parameters::oidc(parameters)?;
-    directory.assume_role_with_oidc(provider, token, &request, call.now)
+    let (assumed, token) = directory.assume_role_with_oidc(provider, token, &request, call.now)?;
+    let mut fields = session(&assumed);
+    fields["OIDCTokenInfo"] = token_info(&token);
+    Ok(fields)
+}
+
+fn session(assumed: &Assumed) -> Value {
+    let Assumed { arn, id, credentials } = assumed;
+    json!({
+        "AssumedRoleUser": { "Arn": arn, "AssumedRoleId": id },
+        "Credentials": {
+            "AccessKeyId": credentials.access_key_id,
+            "AccessKeySecret": credentials.access_key_secret,
+            "SecurityToken": credentials.security_token,
+            "Expiration": date::iso(credentials.expiration),
+        },
+    })
+}
+
+fn token_info(token: &OidcToken) -> Value {
+    json!({
+        "Issuer": token.issuer,
+        "Subject": token.subject,
+        "ClientIds": token.audiences.join(","),
+        "ExpirationTime": date::iso(token.expires),
+        "IssuanceTime": date::iso(token.issued),
+        "VerificationInfo": "Success",
+    })
 }
 
 /// A session is reported as `assumed-role/…` here, and as `role/…` by AssumeRole: documented, and not to be compared.
