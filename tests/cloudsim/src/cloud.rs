@@ -3,63 +3,32 @@
 //! [`CloudSim`] owns the sockets and the files; dropping it closes every connection and removes the files. All other
 //! state is behind handles that services share, so a test may steer while requests are under way.
 
+mod content;
+mod start;
+
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use jiff::SignedDuration;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::fault::{Fault, FaultId, Faults};
-use crate::image::Image;
-use crate::issue;
 use crate::journal::Journal;
-use crate::oss::Oss;
-use crate::oss::signature::{UrlSigner, sha256};
 use crate::pace::Paces;
-use crate::pki::{Pki, PkiError};
-use crate::ram::{Directory, Instance, setup};
-use crate::realm::{Realm, logins_of};
-use crate::registry::Registry;
-use crate::server::{World, accept, scripted_realm};
+use crate::ram::{Directory, setup};
+use crate::server::{World, scripted_realm};
 use crate::settings::Settings;
-use crate::shared::Shared;
-use crate::store::{InstanceSpec, Manifest, Store};
+use crate::store::Store;
+pub use content::UnknownInstance;
+pub use start::{CloudSimBuilder, StartError};
 
 /// Lifetime of the projected service-account token, as the webhook asks for it.
 const OIDC_TOKEN_LIFETIME: SignedDuration = SignedDuration::from_secs(3_600);
-
-/// Why a simulator did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A socket or a file could not be made.
-    #[error("cloudsim could not open its sockets or files: {0}")]
-    Io(#[from] io::Error),
-    /// The private certificate authority could not be made.
-    #[error(transparent)]
-    Pki(#[from] PkiError),
-}
-
-/// There is no instance of that name.
-#[derive(Debug, thiserror::Error)]
-#[error("cloudsim has no instance {name}: name one by its id or by one of its domains")]
-pub struct UnknownInstance {
-    name: String,
-}
-
-/// What is different from the default world; see [`CloudSim::builder`].
-#[derive(Debug, Default)]
-pub struct CloudSimBuilder {
-    directory: Option<Directory>,
-    port: u16,
-    settings: Settings,
-}
 
 /// A running simulator.
 #[derive(Debug)]
@@ -71,64 +40,6 @@ pub struct CloudSim {
     files: TempDir,
     /// Aborted on drop, with every connection they hold.
     _servers: JoinSet<()>,
-}
-
-impl CloudSimBuilder {
-    /// Starts from these accounts instead of [`setup::directory`].
-    #[must_use]
-    pub fn directory(self, directory: Directory) -> Self {
-        Self { directory: Some(directory), ..self }
-    }
-
-    /// Listens for TLS on this port; 0, the default, takes a free one.
-    #[must_use]
-    pub fn port(self, port: u16) -> Self {
-        Self { port, ..self }
-    }
-
-    /// Starts with these settings.
-    #[must_use]
-    pub fn settings(self, settings: Settings) -> Self {
-        Self { settings, ..self }
-    }
-
-    /// Starts the simulator on the present runtime.
-    ///
-    /// # Errors
-    /// When a socket, a file or a certificate cannot be made.
-    pub async fn start(self) -> Result<CloudSim, StartError> {
-        let directory = self.directory.unwrap_or_else(setup::directory);
-        let shared = Shared::default();
-        shared.settings.change(|settings| *settings = self.settings);
-        let key = (issue::session_key_id(), issue::secret(), issue::security_token());
-        let signer = Arc::new(UrlSigner::new(&key.0, &key.1, &key.2));
-        let world = Arc::new(World {
-            realm: Realm::new(&shared, logins_of(&directory)),
-            registry: Registry::new(&shared, Arc::clone(&signer)),
-            oss: Oss { store: Arc::clone(&shared.store), signer },
-            directory,
-            shared,
-            clock: Clock::default(),
-            journal: Journal::default(),
-            faults: Faults::default(),
-            paces: Paces::default(),
-        });
-
-        let pki = Arc::new(Pki::new()?);
-        let tls = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await?;
-        let imds = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let (tls_addr, imds_addr) = (tls.local_addr()?, imds.local_addr()?);
-        let mut servers = JoinSet::new();
-        servers.spawn(accept::serve_tls(tls, Arc::clone(&world), pki.faces()?));
-        servers.spawn(accept::serve_metadata(imds, Arc::clone(&world)));
-
-        let files = tempfile::Builder::new().prefix("cloudsim-").tempdir()?;
-        let cloud = CloudSim { world, tls_addr, imds_addr, ca_pem: pki.ca_pem(), files, _servers: servers };
-        cloud.stock_instances();
-        cloud.write_ca(&cloud.ca_file())?;
-        cloud.rotate_oidc_token()?;
-        Ok(cloud)
-    }
 }
 
 impl CloudSim {
@@ -198,78 +109,6 @@ impl CloudSim {
         secrets.extend(self.world.oss.signer.secrets().map(str::to_owned));
         secrets.extend(self.world.shared.ledger.all());
         secrets
-    }
-
-    /// Adds an Enterprise Edition instance, to the accounts and to the registry.
-    pub fn add_instance(&self, instance: Instance) {
-        self.store().add(spec_of(&instance));
-        self.world.directory.add_instance(instance);
-    }
-
-    /// Adds the Personal Edition of an account in a region.
-    pub fn add_personal_edition(&self, account: &str, region: &str) {
-        self.world.directory.add_personal_edition(account, region);
-        self.stock_personal_edition(region);
-    }
-
-    /// Pushes an image under a tag. `instance` is an id or a domain.
-    ///
-    /// # Errors
-    /// When there is no such instance.
-    pub fn push(&self, instance: &str, repository: &str, tag: &str, image: &Image) -> Result<(), UnknownInstance> {
-        let store = self.instance(instance)?;
-        for (digest, bytes) in &image.blobs {
-            store.put_blob(repository, digest, bytes.clone());
-        }
-        for (digest, manifest) in &image.manifests {
-            let tag = (*digest == image.digest).then_some(tag);
-            store.put_manifest(repository, tag, digest, manifest.clone());
-        }
-        Ok(())
-    }
-
-    /// Pushes any bytes as a manifest, for what no [`Image`] holds; gives its digest.
-    ///
-    /// # Errors
-    /// When there is no such instance.
-    pub fn push_manifest(
-        &self,
-        instance: &str,
-        repository: &str,
-        tag: Option<&str>,
-        manifest: Manifest,
-    ) -> Result<String, UnknownInstance> {
-        let digest = sha256(&manifest.bytes);
-        self.instance(instance)?.put_manifest(repository, tag, &digest, manifest);
-        Ok(digest)
-    }
-
-    /// Pushes any bytes as a blob; gives its digest.
-    ///
-    /// # Errors
-    /// When there is no such instance.
-    pub fn push_blob(&self, instance: &str, repository: &str, bytes: Bytes) -> Result<String, UnknownInstance> {
-        let digest = sha256(&bytes);
-        self.instance(instance)?.put_blob(repository, &digest, bytes);
-        Ok(digest)
-    }
-
-    /// Deletes a tag, or a manifest by digest.
-    ///
-    /// # Errors
-    /// When there is no such instance.
-    pub fn delete_manifest(&self, instance: &str, repository: &str, reference: &str) -> Result<(), UnknownInstance> {
-        self.instance(instance)?.remove_manifest(repository, reference);
-        Ok(())
-    }
-
-    /// Deletes a blob from the bucket, so that a manifest names what is not there.
-    ///
-    /// # Errors
-    /// When there is no such instance.
-    pub fn delete_blob(&self, instance: &str, digest: &str) -> Result<(), UnknownInstance> {
-        self.instance(instance)?.remove_blob(digest);
-        Ok(())
     }
 
     /// Where every https name is served.
@@ -347,35 +186,7 @@ impl CloudSim {
     fn store(&self) -> &Store {
         &self.world.shared.store
     }
-
-    fn instance(&self, name: &str) -> Result<Arc<crate::store::Instance>, UnknownInstance> {
-        self.store().by_name(name).ok_or_else(|| UnknownInstance { name: name.to_owned() })
-    }
-
-    /// Gives every instance of the directory a store, and the node's region a Personal Edition.
-    fn stock_instances(&self) {
-        for instance in self.world.directory.instances() {
-            self.store().add(spec_of(&instance));
-        }
-        if let Some(node) = self.world.directory.node() {
-            self.stock_personal_edition(&node.region);
-        }
-    }
-
-    fn stock_personal_edition(&self, region: &str) {
-        let domains = ["registry", "registry-vpc", "registry-internal"];
-        self.store().add(InstanceSpec {
-            instance_id: None,
-            region: region.to_owned(),
-            domains: domains.map(|name| format!("{name}.{region}.aliyuncs.com")).to_vec(),
-        });
-    }
 }
 
-fn spec_of(instance: &Instance) -> InstanceSpec {
-    InstanceSpec {
-        instance_id: Some(instance.id.clone()),
-        region: instance.region.clone(),
-        domains: instance.domains(),
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::random;
+use crate::issue;
 
 /// A shared counter that goes into the identifier (`jti`) of each bearer.
 #[derive(Debug, Clone, Default)]
@@ -17,7 +17,7 @@ impl Generation {
 
     /// An unpredictable identifier of the present generation.
     pub(crate) fn stamp(&self) -> String {
-        format!("{:08X}{}", self.0.load(Ordering::Acquire), random::upper_hex(24))
+        format!("{:08X}{}", self.0.load(Ordering::Acquire), issue::bearer_id())
     }
 
     /// Whether an identifier was stamped in the present generation.

@@ -48,6 +48,7 @@ pub mod cr;
 mod date;
 pub mod fault;
 mod generation;
+mod hash;
 pub mod image;
 pub mod imds;
 mod issue;
@@ -60,7 +61,6 @@ mod oss;
 pub mod pace;
 mod pki;
 pub mod ram;
-mod random;
 mod realm;
 mod registry;
 mod server;
@@ -69,6 +69,8 @@ mod shared;
 mod sign;
 pub mod store;
 pub mod sts;
+#[cfg(test)]
+mod testing;
 
 pub use cloud::{CloudSim, CloudSimBuilder, StartError, UnknownInstance};
 pub use node_config::Method;

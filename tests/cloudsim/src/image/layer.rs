@@ -8,7 +8,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tar::{EntryType, Header};
 
-use crate::oss::signature::{hex, sha256};
+use crate::hash::{hex, sha256};
 
 /// A layer ready to be listed in a manifest.
 #[derive(Debug, Clone)]

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 pub use layer::Layer;
 
-use crate::oss::signature::sha256;
+use crate::hash::sha256;
 use crate::store::Manifest;
 
 /// Links that a busybox binary answers to in a runnable image.

@@ -14,7 +14,7 @@ use http::{Method, Response, StatusCode};
 use jiff::Timestamp;
 
 use crate::call::{Answer, Call};
-use crate::random;
+use crate::issue;
 use crate::store::Store;
 use signature::{Presented, Refusal, UrlSigner};
 
@@ -98,7 +98,7 @@ fn object(call: &Call, bytes: &Bytes, etag: &str) -> Answer {
         .header("x-oss-object-type", "Normal")
         .header("x-oss-storage-class", "Standard")
         .header("x-oss-server-time", "1")
-        .header("x-oss-request-id", random::upper_hex(24));
+        .header("x-oss-request-id", issue::oss_request_id());
     if let Some((first, last)) = part {
         head = head.status(StatusCode::PARTIAL_CONTENT).header(CONTENT_RANGE, format!("bytes {first}-{last}/{size}"));
     }
@@ -156,7 +156,7 @@ fn refused(call: &Call, refusal: &Refusal) -> Answer {
 }
 
 fn failure(call: &Call, status: StatusCode, code: &str, message: &str, more: &str) -> Answer {
-    let request_id = random::upper_hex(24);
+    let request_id = issue::oss_request_id();
     let host = &call.host;
     let body = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{message}</Message>\

@@ -10,6 +10,7 @@ use http::{HeaderMap, Method};
 use jiff::{SignedDuration, Timestamp};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use crate::hash::hex;
 use crate::settings::UrlSignature;
 
 /// Everything but the unreserved characters of RFC 3986 is encoded.
@@ -298,21 +299,6 @@ fn equal(wanted: &str, presented: &str) -> Result<(), Refusal> {
 
 fn hmac_sha256(key: &[u8], text: &[u8]) -> Vec<u8> {
     hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text).as_ref().to_vec()
-}
-
-/// The digest of some bytes as registries write it: `sha256:` and lower-case hexadecimal.
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    format!("sha256:{}", hex(digest::digest(&digest::SHA256, bytes).as_ref()))
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        write!(text, "{byte:02x}").ok();
-        text
-    })
 }
 
 #[cfg(test)]
