@@ -56,6 +56,32 @@ pub enum Kind {
     Referrers,
 }
 
+/// The method of a client's request; nothing else is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// GET.
+    Get,
+    /// HEAD.
+    Head,
+}
+
+/// One request of a client, once the last byte of its answer has gone or its reader has left.
+#[derive(Debug, Clone, Copy)]
+pub struct Answered {
+    /// What it was about.
+    pub kind: Kind,
+    /// How it was asked.
+    pub method: Method,
+    /// The status of the answer; exported as its class.
+    pub status: u16,
+    /// Bytes of the body that were sent.
+    pub bytes: u64,
+    /// From the request head to the end of the answer.
+    pub took: Duration,
+    /// From the request head to the first byte of the body, or to the head where there is no body.
+    pub first_byte: Duration,
+}
+
 /// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -94,6 +120,12 @@ impl Metrics {
     pub fn instance(&self, _instance: &InstanceId) -> Arc<InstanceMetrics> {
         Arc::new(InstanceMetrics {})
     }
+
+    /// The children for requests that belong to no instance: pings, and registries that are not served.
+    #[must_use]
+    pub fn unrouted(&self) -> Arc<InstanceMetrics> {
+        Arc::new(InstanceMetrics {})
+    }
 }
 
 /// The metrics of one instance.
@@ -101,6 +133,10 @@ impl Metrics {
 pub struct InstanceMetrics {}
 
 impl InstanceMetrics {
+    /// A client's request came in; every call is followed by one of [`request_ended`](Self::request_ended).
+    pub fn request_began(&self, _kind: Kind, _method: Method) {}
+    /// It was answered, in full or as far as its reader wanted.
+    pub fn request_ended(&self, _answered: &Answered) {}
     /// One call for a credential or token ended.
     pub fn token_request(&self, _hop: Hop, _outcome: Outcome, _took: Duration) {}
     /// A credential or token is now held; not called for bearers.
