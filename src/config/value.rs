@@ -63,7 +63,8 @@ pub(super) fn size(text: &str) -> Result<u64, &'static str> {
 
 /// Writes a size the way [`size`] reads it.
 pub(super) fn size_text(bytes: u64) -> String {
-    let (name, unit) = SIZES.into_iter().find(|(_, unit)| bytes >= *unit && bytes.is_multiple_of(*unit)).unwrap_or(("B", 1));
+    let (name, unit) =
+        SIZES.into_iter().find(|(_, unit)| bytes >= *unit && bytes.is_multiple_of(*unit)).unwrap_or(("B", 1));
     format!("{}{name}", bytes / unit)
 }
 

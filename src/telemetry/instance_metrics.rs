@@ -40,6 +40,23 @@ pub struct InstanceMetrics {
     last_success: Gauge,
 }
 
+/// One request of a client, once the last byte of its answer has gone or its reader has left.
+#[derive(Debug, Clone, Copy)]
+pub struct Answered {
+    /// What it was about.
+    pub kind: Kind,
+    /// How it was asked.
+    pub method: Method,
+    /// The status of the answer; exported as its class.
+    pub status: u16,
+    /// Bytes of the body that were sent.
+    pub bytes: u64,
+    /// From the request head to the end of the answer.
+    pub took: Duration,
+    /// From the request head to the first byte of the body, or to the head where there is no body.
+    pub first_byte: Duration,
+}
+
 /// The children of one (kind, method, status).
 #[derive(Debug)]
 struct Request {
@@ -102,27 +119,25 @@ impl InstanceMetrics {
         }
     }
 
-    /// A request of a client has come in. Each is to be followed by one [`request_ended`](Self::request_ended).
+    /// A client's request came in; every call is followed by one of [`request_ended`](Self::request_ended).
     pub fn request_began(&self, kind: Kind, method: Method) {
         self.in_flight[kind.index()][method.index()].inc();
     }
 
-    /// The response, its body included, has been sent in full or given up.
-    pub fn request_ended(&self, kind: Kind, method: Method, status: StatusClass, took: Duration, bytes: u64) {
+    /// It was answered, in full or as far as its reader wanted.
+    pub fn request_ended(&self, answered: &Answered) {
+        let Answered { kind, method, .. } = *answered;
+        let status = StatusClass::of(answered.status);
         self.in_flight[kind.index()][method.index()].dec();
         let request = &self.requests[kind.index()][method.index()][status.index()];
         request.count.inc();
-        request.bytes.inc_by(bytes);
+        request.bytes.inc_by(answered.bytes);
         let labels = [&*self.instance, kind.as_str(), method.as_str(), status.as_str()];
         let seconds = request.seconds.get_or_init(|| child(&self.families.request_seconds, &labels));
-        seconds.observe(took.as_secs_f64());
-    }
-
-    /// The first byte of a response body was sent this long after the request head.
-    pub fn first_byte(&self, kind: Kind, took: Duration) {
+        seconds.observe(answered.took.as_secs_f64());
         let labels = [&*self.instance, kind.as_str()];
         let seconds = self.first_byte[kind.index()].get_or_init(|| child(&self.families.first_byte_seconds, &labels));
-        seconds.observe(took.as_secs_f64());
+        seconds.observe(answered.first_byte.as_secs_f64());
     }
 
     /// One call for a credential or token ended.

@@ -11,7 +11,7 @@ use prometheus::{
     Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-pub use super::instance_metrics::InstanceMetrics;
+pub use super::instance_metrics::{Answered, InstanceMetrics};
 pub use super::labels::{CacheResult, Hop, Kind, Method, Outcome, StatusClass, Target};
 use crate::clock::Timestamp;
 use crate::oci::InstanceId;
@@ -159,7 +159,8 @@ impl Metrics {
         Arc::new(InstanceMetrics::new(Arc::clone(&self.0), instance.as_str()))
     }
 
-    /// The children for requests that lead to no instance: `instance` is empty.
+    /// The children for requests that lead to no instance, pings and registries that are not served: `instance` is
+    /// empty.
     #[must_use]
     pub fn unrouted(&self) -> Arc<InstanceMetrics> {
         Arc::new(InstanceMetrics::new(Arc::clone(&self.0), ""))

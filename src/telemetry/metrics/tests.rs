@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{CacheResult, Hop, Kind, Method, Metrics, Outcome, StatusClass, Target};
+use super::{Answered, CacheResult, Hop, Kind, Method, Metrics, Outcome, StatusClass, Target};
 use crate::clock::Timestamp;
 use crate::oci::InstanceId;
 
@@ -28,8 +28,8 @@ fn every_event_shows_under_its_name() {
     let at = Timestamp::from_second(1_700_000_000).unwrap();
     instance.request_began(Kind::Blob, Method::Get);
     instance.request_began(Kind::Blob, Method::Get);
-    instance.request_ended(Kind::Blob, Method::Get, StatusClass::Success, took, 42);
-    instance.first_byte(Kind::Blob, took);
+    let (kind, method, first_byte) = (Kind::Blob, Method::Get, took);
+    instance.request_ended(&Answered { kind, method, status: 206, bytes: 42, took, first_byte });
     instance.token_request(Hop::AssumeRole, Outcome::Refused, took);
     instance.token_held(Hop::AuthorizationToken, at, at);
     instance.token_cache(Hop::Bearer, CacheResult::Shared);
