@@ -1,11 +1,40 @@
 //! The one outbound HTTP client: pool, TLS, name overrides, connect timeout.
 //!
-//! It follows no redirects and reads no proxy from the environment; both are decisions of its callers.
+//! It follows no redirects, retries nothing that reached the other side, and reads no proxy from the environment; these
+//! are decisions of its callers. The client of hyper-util that it is made of appears in this file only.
 
+use std::borrow::Cow;
+use std::future::Future;
 use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http_body_util::BodyExt;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
 use super::Body;
+use super::dial::Dialer;
+use super::resolve::Resolver;
+use super::tls;
+use crate::error::{Blame, BoxError, Explain, Retry};
+
+/// How long a connection may lie idle in the pool: below the 60 s after which common load balancers close theirs.
+const POOL_IDLE: Duration = Duration::from_secs(50);
+/// Idle connections kept for one host; more than the parallel pulls of a node need.
+const POOL_PER_HOST: usize = 32;
+/// HTTP/2 connections are probed this often while requests wait on them, so that a dead one does not swallow them all.
+const H2_PROBE: Duration = Duration::from_secs(5);
+/// How long an HTTP/2 probe may stay unanswered.
+const H2_PROBE_ANSWER: Duration = Duration::from_secs(5);
+/// HTTP/2 flow-control window of one stream: enough for a manifest of the largest size without a stop.
+const H2_STREAM_WINDOW: u32 = 4 * 1024 * 1024;
+/// Most bytes that one HTTP/1.1 connection reads ahead of its reader. Large enough to keep a fast stream in few and large
+/// frames, small enough that 64 slow readers stay within 16 MiB.
+const H1_READ_AHEAD: usize = 256 * 1024;
 
 /// What the client is built from.
 #[derive(Debug, Clone)]
@@ -45,9 +74,27 @@ pub enum TargetHost {
     Name(String),
 }
 
-/// The outbound client; cheap to clone.
+/// The outbound client; cheap to clone. Clones share one pool.
 #[derive(Debug, Clone)]
-pub struct Client {}
+pub struct Client {
+    pool: legacy::Client<Connector, Body>,
+    parts: Arc<Parts>,
+}
+
+/// What every pool of one client is made of.
+#[derive(Debug)]
+struct Parts {
+    tls: rustls::ClientConfig,
+    resolver: Arc<Resolver>,
+    connect_timeout: Duration,
+}
+
+/// Which protocols are offered in the TLS handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Offer {
+    Http2AndHttp1,
+    Http1,
+}
 
 /// Why a client could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +102,12 @@ pub enum BuildError {
     /// `network.caFile` holds no certificate.
     #[error("the extra root certificates are not usable: {0}")]
     Roots(String),
+    /// Neither the system nor `network.caFile` gives a root.
+    #[error("there are no root certificates: install the system's (ca-certificates) or set network.caFile")]
+    NoRoots,
+    /// The cryptography provider supports no TLS version that is wanted.
+    #[error("TLS cannot be set up")]
+    Provider(#[source] rustls::Error),
 }
 
 /// Why no response head came.
@@ -67,7 +120,7 @@ pub enum ClientError {
         host: String,
         /// What stood in the way.
         #[source]
-        source: crate::error::BoxError,
+        source: BoxError,
     },
     /// The connection broke before the response head.
     #[error("{host} closed the connection without an answer")]
@@ -76,7 +129,7 @@ pub enum ClientError {
         host: String,
         /// What was seen.
         #[source]
-        source: crate::error::BoxError,
+        source: BoxError,
     },
     /// The response head did not come in time.
     #[error("{host} did not answer within {after:?}")]
@@ -88,24 +141,111 @@ pub enum ClientError {
     },
 }
 
+impl Explain for ClientError {
+    fn blame(&self) -> Blame {
+        Blame::Network
+    }
+
+    fn retry(&self) -> Retry {
+        Retry::Later(None)
+    }
+
+    fn advice(&self) -> Option<Cow<'_, str>> {
+        let (Self::Connect { host, .. } | Self::Closed { host, .. } | Self::Timeout { host, .. }) = self;
+        Some(Cow::Owned(format!("check that this node resolves and reaches {host}, or set network.hosts")))
+    }
+}
+
 impl Client {
-    /// Builds the client with its pool.
+    /// Builds the client with its pool. HTTP/2 is used where the other side offers it.
     ///
     /// # Errors
-    /// [`BuildError`] where the extra roots are no certificates.
-    pub fn new(_params: Params) -> Result<Self, BuildError> {
-        Ok(Self {})
+    /// [`BuildError`] where the extra roots are no certificates, or there are no roots at all.
+    #[expect(clippy::needless_pass_by_value, reason = "parameters are handed over whole, like everywhere else")]
+    pub fn new(params: Params) -> Result<Self, BuildError> {
+        let parts = Arc::new(Parts {
+            tls: tls::client_config(params.extra_roots.as_deref())?,
+            resolver: Arc::new(Resolver::new(&params.overrides)),
+            connect_timeout: params.connect_timeout,
+        });
+        Ok(Self { pool: pool(&parts, Offer::Http2AndHttp1), parts })
+    }
+
+    /// A client with a pool of its own that speaks HTTP/1.1 only: for large bodies, which then have a TCP connection
+    /// each. Roots, sessions and overrides are shared.
+    #[must_use]
+    pub fn http1_only(&self) -> Self {
+        Self { pool: pool(&self.parts, Offer::Http1), parts: Arc::clone(&self.parts) }
     }
 
     /// Sends one request with an absolute URL and waits for the response head, at most `within`.
+    ///
+    /// A request that was never written, because its pooled connection had gone, is sent again on another one; nothing
+    /// else is. The URL is shown in no error.
     ///
     /// # Errors
     /// [`ClientError`] where no response head came.
     pub async fn send(
         &self,
-        _request: http::Request<Body>,
-        _within: Duration,
+        request: http::Request<Body>,
+        within: Duration,
     ) -> Result<http::Response<Body>, ClientError> {
-        unimplemented!()
+        let host = request.uri().host().unwrap_or("the URL without a host").to_owned();
+        match tokio::time::timeout(within, self.pool.request(request)).await {
+            Ok(Ok(response)) => Ok(response.map(|body| body.map_err(BoxError::from).boxed_unsync())),
+            Ok(Err(error)) if error.is_connect() => Err(ClientError::Connect { host, source: error.into() }),
+            Ok(Err(error)) => Err(ClientError::Closed { host, source: error.into() }),
+            Err(_) => Err(ClientError::Timeout { host, after: within }),
+        }
     }
 }
+
+fn pool(parts: &Parts, offer: Offer) -> legacy::Client<Connector, Body> {
+    let tls = HttpsConnectorBuilder::new().with_tls_config(parts.tls.clone()).https_or_http();
+    let dialer = Dialer::new(Arc::clone(&parts.resolver));
+    let https = match offer {
+        Offer::Http2AndHttp1 => tls.enable_all_versions().wrap_connector(dialer),
+        Offer::Http1 => tls.enable_http1().wrap_connector(dialer),
+    };
+    legacy::Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(POOL_IDLE)
+        .pool_max_idle_per_host(POOL_PER_HOST)
+        .http1_max_buf_size(H1_READ_AHEAD)
+        .http2_initial_stream_window_size(H2_STREAM_WINDOW)
+        .http2_keep_alive_interval(H2_PROBE)
+        .http2_keep_alive_timeout(H2_PROBE_ANSWER)
+        .build(Connector { https, timeout: parts.connect_timeout })
+}
+
+/// TCP and TLS together, within one time limit.
+#[derive(Debug, Clone)]
+struct Connector {
+    https: HttpsConnector<Dialer>,
+    timeout: Duration,
+}
+
+impl tower::Service<http::Uri> for Connector {
+    type Response = <HttpsConnector<Dialer> as tower::Service<http::Uri>>::Response;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.https.poll_ready(cx)
+    }
+
+    fn call(&mut self, uri: http::Uri) -> Self::Future {
+        let connecting = self.https.call(uri);
+        let limit = self.timeout;
+        Box::pin(async move {
+            match tokio::time::timeout(limit, connecting).await {
+                Ok(result) => result,
+                Err(_) => Err(format!("no TCP and TLS connection within {limit:?}").into()),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

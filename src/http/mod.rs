@@ -1,7 +1,15 @@
 //! HTTP tools shared by everything that talks to the outside: the one client, the one TLS configuration, the one
 //! comparison of origins, bodies and header rules.
+//!
+//! Nothing here knows a registry, a token or a retry: this module moves bytes and says how that went.
 
+pub mod body;
 pub mod client;
+mod dial;
+pub mod headers;
+pub mod origin;
+mod resolve;
+mod tls;
 
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -10,3 +18,6 @@ use crate::error::BoxError;
 
 /// The one body type of the daemon, towards both sides.
 pub type Body = UnsyncBoxBody<Bytes, BoxError>;
+
+/// `User-Agent` of every request that the daemon makes.
+pub const USER_AGENT: &str = concat!("acr-pull-proxy/", env!("CARGO_PKG_VERSION"));

@@ -2,11 +2,17 @@
 //!
 //! Pure: no I/O, no runtime. Nobody else in the daemon splits a path, a reference or a challenge by hand.
 
+mod challenge;
+pub mod error_body;
 mod name;
+mod percent;
 mod reference;
+mod request;
 
+pub use challenge::Challenge;
 pub use name::{InstanceId, RegistryHost};
 pub use reference::{Digest, Reference, RepositoryName, Scope, Tag};
+pub use request::{Endpoint, Name, Namespace, RegistryRequest, RequestError, Resource};
 
 /// Why a text is not the thing it was taken for; says which rule it breaks, never repeats the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
+use crate::error::{Blame, Explain, Retry};
 use crate::oci::{RegistryHost, Scope};
 use crate::secret::Secret;
 
@@ -38,6 +39,16 @@ pub trait ProvideBearer: fmt::Debug + Send + Sync {
 /// Why there is no bearer.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {}
+
+impl Explain for TokenError {
+    fn blame(&self) -> Blame {
+        match *self {}
+    }
+
+    fn retry(&self) -> Retry {
+        match *self {}
+    }
+}
 
 /// Which edition an instance is, and so how its login is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,73 @@
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::{Client, ClientError, HostOverride, HostTarget, Params, TargetHost};
+use crate::error::chain;
+use crate::http::body::{collect_limited, empty};
+
+fn client(name: &str, port: u16) -> Client {
+    let target = HostTarget { host: TargetHost::Address([127, 0, 0, 1].into()), port: Some(port) };
+    let overrides = vec![HostOverride { name: name.to_owned(), targets: vec![target] }];
+    let connect_timeout = Duration::from_millis(500);
+    Client::new(Params { overrides, extra_roots: None, connect_timeout }).unwrap()
+}
+
+fn get(url: &str) -> http::Request<crate::http::Body> {
+    http::Request::get(url).body(empty()).unwrap()
+}
+
+/// Accepts one connection after the other and answers each request with the given bytes, then closes.
+async fn server(answer: &'static [u8]) -> (u16, tokio::sync::mpsc::UnboundedReceiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (sender, requests) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = vec![0; 4096];
+            let length = stream.read(&mut request).await.unwrap_or(0);
+            drop(sender.send(String::from_utf8_lossy(&request[..length]).into_owned()));
+            drop(stream.write_all(answer).await);
+        }
+    });
+    (port, requests)
+}
+
+#[tokio::test]
+async fn an_override_keeps_the_host_header_even_where_the_url_has_a_port() {
+    let (port, mut requests) = server(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+    let client = client("registry.test", port);
+    let answer = client.send(get("http://registry.test:5000/v2/?a=%2f"), Duration::from_secs(5)).await.unwrap();
+    assert_eq!(collect_limited(answer.into_body(), 10).await.unwrap(), "ok");
+    let request = requests.recv().await.unwrap();
+    assert!(request.starts_with("GET /v2/?a=%2f HTTP/1.1\r\n"), "{request}");
+    assert!(request.contains("host: registry.test:5000\r\n"), "{request}");
+}
+
+#[tokio::test]
+async fn each_way_of_not_answering_is_told_apart_and_shows_no_url() {
+    let within = Duration::from_secs(5);
+    let (closing, _requests) = server(b"").await;
+    let closed = client("a.test", closing).send(get("http://a.test/?s=secret"), within).await.unwrap_err();
+    assert!(matches!(closed, ClientError::Closed { .. }), "{closed:?}");
+
+    // Bound and let go of again: nobody listens there.
+    let unused = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let refused = client("a.test", unused).send(get("http://a.test/?s=secret"), within).await.unwrap_err();
+    assert!(matches!(refused, ClientError::Connect { .. }), "{refused:?}");
+
+    // Bound and never accepted from: the kernel answers, nobody else does.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let limit = Duration::from_millis(50);
+    let late = client("a.test", port).send(get("http://a.test/?s=secret"), limit).await.unwrap_err();
+    assert!(matches!(late, ClientError::Timeout { .. }), "{late:?}");
+    let handshake = client("a.test", port).send(get("https://a.test/?s=secret"), within).await.unwrap_err();
+    assert!(matches!(handshake, ClientError::Connect { .. }), "{handshake:?}");
+
+    for error in [closed, refused, late, handshake] {
+        let shown = format!("{} {error:?}", chain(&error));
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+}

@@ -1,0 +1,145 @@
+//! Opens TCP connections: resolves, tries the addresses with a head start for the first, and buffers reads.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use http::Uri;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
+use tokio::io::BufReader;
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+
+use super::resolve::Resolver;
+
+/// How long one address is waited for before the next is tried beside it (RFC 8305 recommends 250 ms).
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// Bytes read from the socket at once. rustls asks for 4 KiB at a time, which would cost a system call for each; 64 KiB
+/// holds four full TLS records and is still small beside what one blob stream holds in the socket itself.
+const READ_BUFFER: usize = 64 * 1024;
+
+/// Dials the host of a URL.
+#[derive(Debug, Clone)]
+pub(super) struct Dialer {
+    resolver: Arc<Resolver>,
+}
+
+impl Dialer {
+    pub(super) const fn new(resolver: Arc<Resolver>) -> Self {
+        Self { resolver }
+    }
+}
+
+impl tower::Service<Uri> for Dialer {
+    type Response = Socket;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Socket>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let resolver = Arc::clone(&self.resolver);
+        Box::pin(async move {
+            let host = uri.host().ok_or_else(|| io::Error::other("the URL has no host"))?;
+            let default = if uri.scheme_str() == Some("http") { 80 } else { 443 };
+            let addresses = resolver.addresses(host, uri.port_u16().unwrap_or(default)).await?;
+            let stream = connect(&addresses).await?;
+            // Requests are single small writes; waiting to fill a segment only delays them.
+            stream.set_nodelay(true)?;
+            Ok(Socket(TokioIo::new(BufReader::with_capacity(READ_BUFFER, stream))))
+        })
+    }
+}
+
+/// The first connection that succeeds; addresses join the race one by one.
+async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let mut waiting = addresses.iter();
+    let mut racing = FuturesUnordered::new();
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    loop {
+        match waiting.next() {
+            Some(address) => racing.push(TcpStream::connect(*address)),
+            None if racing.is_empty() => return Err(failure),
+            None => {}
+        }
+        let last = waiting.len() == 0;
+        tokio::select! {
+            Some(result) = racing.next() => match result {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failure = error,
+            },
+            () = sleep(HEAD_START), if !last => {}
+        }
+    }
+}
+
+/// A TCP connection whose reads are buffered.
+#[derive(Debug)]
+pub(super) struct Socket(TokioIo<BufReader<TcpStream>>);
+
+impl Connection for Socket {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl Read for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl Write for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::connect;
+
+    #[tokio::test]
+    async fn a_dead_address_does_not_hide_a_living_one() {
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let open = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let open = (open.local_addr().unwrap(), open);
+        let stream = connect(&[closed, open.0]).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), open.0);
+        assert!(connect(&[closed]).await.is_err());
+        assert!(connect(&[]).await.is_err());
+    }
+}
