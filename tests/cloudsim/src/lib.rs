@@ -5,3 +5,14 @@
 //! daemon cannot agree with itself.
 
 pub mod call;
+pub mod cr;
+mod date;
+pub mod imds;
+mod issue;
+pub mod jwt;
+mod openapi;
+pub mod ram;
+mod sign;
+pub mod sts;
+#[cfg(test)]
+mod testing;
