@@ -7,7 +7,7 @@ use prometheus::core::{MetricVec, MetricVecBuilder};
 use prometheus::{Gauge, Histogram, IntCounter, IntGauge};
 
 use super::labels::{CacheResult, Hop, Kind, Method, Outcome, StatusClass, Target};
-use super::metrics::{Families, seconds};
+use super::metrics::{Families, Metrics, seconds};
 use crate::clock::Timestamp;
 
 const HOPS: usize = Hop::ALL.len();
@@ -70,6 +70,13 @@ struct Request {
 struct Attempts {
     count: IntCounter,
     seconds: OnceLock<Histogram>,
+}
+
+impl Default for InstanceMetrics {
+    /// Metrics that nobody looks at, over families of their own; for tests.
+    fn default() -> Self {
+        Self::new(Metrics::new().families(), "")
+    }
 }
 
 impl InstanceMetrics {

@@ -156,14 +156,18 @@ impl Metrics {
     /// The children of one instance, each label set that will be counted started at zero.
     #[must_use]
     pub fn instance(&self, instance: &InstanceId) -> Arc<InstanceMetrics> {
-        Arc::new(InstanceMetrics::new(Arc::clone(&self.0), instance.as_str()))
+        Arc::new(InstanceMetrics::new(self.families(), instance.as_str()))
     }
 
     /// The children for requests that lead to no instance, pings and registries that are not served: `instance` is
     /// empty.
     #[must_use]
     pub fn unrouted(&self) -> Arc<InstanceMetrics> {
-        Arc::new(InstanceMetrics::new(Arc::clone(&self.0), ""))
+        Arc::new(InstanceMetrics::new(self.families(), ""))
+    }
+
+    pub(super) fn families(&self) -> Arc<Families> {
+        Arc::clone(&self.0)
     }
 
     /// Takes the series of an instance away, which a new configuration no longer has.
