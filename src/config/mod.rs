@@ -29,9 +29,11 @@ pub use load::{Loaded, Overlay, load};
 pub use problem::{Problem, Unusable};
 pub use reload::Watch;
 
+use crate::cloud::endpoints;
+use crate::http::client;
 use crate::oci::{InstanceId, RegistryHost};
 use crate::telemetry::logs;
-use crate::{cloud, http, token, upstream};
+use crate::{token, upstream};
 
 /// Where the configuration is looked for unless `--config` says otherwise (contract section 1).
 pub const DEFAULT_PATH: &str = "/etc/acr-pull-proxy/config.yaml";
@@ -72,7 +74,7 @@ pub struct Config {
     /// `clientAuth.tokenFile`; always set where `listen` is not loopback.
     pub client_token_file: Option<PathBuf>,
     /// `endpoints`.
-    pub endpoints: cloud::endpoints::Params,
+    pub endpoints: endpoints::Params,
     /// `network`.
     pub network: Network,
     /// `blobs`, as each instance has it too.
@@ -88,8 +90,8 @@ pub struct Config {
 impl Config {
     /// What the outbound client is built from.
     #[must_use]
-    pub fn client(&self) -> http::client::Params {
-        http::client::Params {
+    pub fn client(&self) -> client::Params {
+        client::Params {
             overrides: self.network.hosts.clone(),
             extra_roots: self.network.extra_roots.clone(),
             connect_timeout: CONNECT_TIMEOUT,
@@ -101,7 +103,7 @@ impl Config {
 #[derive(Debug, Clone, Default)]
 pub struct Network {
     /// `hosts`: where the connection for a name goes.
-    pub hosts: Vec<http::client::HostOverride>,
+    pub hosts: Vec<client::HostOverride>,
     /// `realms`: further hosts that may receive the login.
     pub realms: Vec<String>,
     /// `blobHosts`: further hosts that blobs may come from.

@@ -9,9 +9,9 @@ use super::environment::Environment;
 use super::load::Overlay;
 use super::problem::{Findings, Place};
 use super::{ADMIN, BLOBS, Config, EXPIRING_THRESHOLD, Instance, LISTEN, Network, Rrsa, value};
-use crate::cloud::endpoints::Region;
+use crate::cloud::endpoints::{self, Region};
 use crate::telemetry::logs;
-use crate::{cloud, upstream};
+use crate::upstream;
 
 /// Everything but the instances.
 pub(super) struct Settings {
@@ -19,7 +19,7 @@ pub(super) struct Settings {
     pub(super) admin: SocketAddr,
     pub(super) log: logs::Params,
     pub(super) client_token_file: Option<PathBuf>,
-    pub(super) endpoints: cloud::endpoints::Params,
+    pub(super) endpoints: endpoints::Params,
     pub(super) network: Network,
     pub(super) blobs: upstream::BlobParams,
     pub(super) expiring_threshold: Duration,
@@ -34,7 +34,7 @@ impl Settings {
             rrsa.token_file = path.into();
         }
         let variable = Variables { environment, findings };
-        let endpoints = cloud::endpoints::Params {
+        let endpoints = endpoints::Params {
             sts: variable.parsed("ALIBABA_CLOUD_STS_ENDPOINT", value::api_host),
             cr: None,
             metadata: variable.parsed("ALIBABA_CLOUD_IMDS_ENDPOINT", value::base_url),

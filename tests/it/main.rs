@@ -1,0 +1,4 @@
+//! The integration tests, one binary: linked once, one place for what they share.
+
+mod architecture;
+mod cli;
