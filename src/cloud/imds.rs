@@ -17,6 +17,7 @@ use super::endpoints::Region;
 use super::error::{CloudError, Problem};
 use super::sts::session_from;
 use crate::clock::Clock;
+use crate::http::Body;
 use crate::http::body::{collect_limited, empty};
 use crate::refresh::Expiring;
 use crate::secret::Secret;
@@ -62,8 +63,23 @@ impl Imds {
             return Err(self.failure(Problem::Unreadable("the answer is no role name")));
         }
         let body = self.fetch(&format!("{ROLES}{role}")).await?;
+        self.session(&body)
+    }
+
+    /// A session from another local service that answers like this one (`ALIBABA_CLOUD_CREDENTIALS_URI`).
+    ///
+    /// # Errors
+    /// [`CloudError`] where the service cannot be reached or answers otherwise.
+    pub async fn credentials_at(&self, uri: &str) -> Result<Expiring<Credentials>, CloudError> {
+        let request = Request::get(uri).body(empty());
+        let request = request.map_err(|_| self.failure(Problem::Impossible("the credentials URI is no valid URL")))?;
+        let body = self.send(request).await?;
+        self.session(&body)
+    }
+
+    fn session(&self, body: &str) -> Result<Expiring<Credentials>, CloudError> {
         let answer: Value =
-            serde_json::from_str(&body).map_err(|_| self.failure(Problem::Unreadable("the answer is no JSON")))?;
+            serde_json::from_str(body).map_err(|_| self.failure(Problem::Unreadable("the answer is no JSON")))?;
         if answer.get("Code").and_then(Value::as_str) != Some("Success") {
             return Err(self.failure(Problem::Unreadable("the answer's Code is not Success")));
         }
@@ -122,6 +138,10 @@ impl Imds {
         let request = request
             .body(empty())
             .map_err(|_| self.failure(Problem::Impossible("the metadata endpoint or its token is no valid text")))?;
+        self.send(request).await
+    }
+
+    async fn send(&self, request: Request<Body>) -> Result<String, CloudError> {
         let started = Instant::now();
         let answer = self.caller.client.send(request, ANSWER_TIME).await;
         let outcome = match &answer {

@@ -8,6 +8,8 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use serde_json::Value;
 
+use crate::hash::hex;
+
 /// Characters after the prefix of a long-term key id, and in every secret. Read off real ones.
 const KEY_ID_TAIL: usize = 18;
 const SESSION_KEY_TAIL: usize = 24;
@@ -60,6 +62,16 @@ pub(crate) fn request_id() -> String {
     id
 }
 
+/// A request id of OSS: twenty-four upper-case hexadecimal digits.
+pub(crate) fn oss_request_id() -> String {
+    hex(&random::<12>()).to_uppercase()
+}
+
+/// The unpredictable part of a bearer's identifier: as many lower-case hexadecimal digits.
+pub(crate) fn bearer_id() -> String {
+    hex(&random::<12>())
+}
+
 /// The numeric id of a role or user: eighteen digits, the first of them a 3.
 pub(crate) fn numeric_id() -> String {
     random::<17>().iter().fold(String::from("3"), |mut id, byte| {
@@ -72,10 +84,6 @@ fn letters(count: usize) -> String {
     const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     // The remainder favours a few letters by a hair, which costs less than a bit of some 170.
     (0..count).map(|_| char::from(ALPHABET[usize::from(random::<1>()[0]) % ALPHABET.len()])).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn random<const N: usize>() -> [u8; N] {

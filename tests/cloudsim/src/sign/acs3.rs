@@ -9,6 +9,7 @@ use aws_lc_rs::{digest, hmac};
 
 use super::{Claim, Parameters, Refusal, Signature, canonical, timestamp};
 use crate::call::Call;
+use crate::hash::hex;
 
 /// The name of the scheme, first word of `Authorization` and first line of the string to sign.
 pub(super) const ALGORITHM: &str = "ACS3-HMAC-SHA256";
@@ -60,11 +61,6 @@ pub(super) fn must_be_signed(call: &Call) -> impl Iterator<Item = String> {
         names.insert("content-type".to_owned());
     }
     names.into_iter()
-}
-
-/// Lower-case hexadecimal digits, as the scheme writes every hash.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn canonical_request(call: &Call, signed_headers: &BTreeSet<&str>) -> Result<String, Refusal> {

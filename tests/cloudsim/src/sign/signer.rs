@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use super::{acs3, canonical, roa_v1, rpc_v1};
 use crate::call::Call;
 use crate::date;
+use crate::hash::hex;
 use crate::issue;
 use crate::ram::{AccessKey, Credentials};
 
@@ -74,7 +75,7 @@ impl Signer {
             acs3::ALGORITHM,
             self.access_key_id,
             names.join(";"),
-            acs3::hex(signature.as_ref())
+            hex(signature.as_ref())
         );
         put(call, "authorization", &authorization);
     }

@@ -1,0 +1,123 @@
+//! The instances of a running simulator and what they hold: adding, pushing and deleting, without HTTP.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::CloudSim;
+use crate::hash::sha256;
+use crate::image::Image;
+use crate::ram::Instance;
+use crate::store::{self, InstanceSpec, Manifest};
+
+/// There is no instance of that name.
+#[derive(Debug, thiserror::Error)]
+#[error("cloudsim has no instance {name}: name one by its id or by one of its domains")]
+pub struct UnknownInstance {
+    name: String,
+}
+
+impl CloudSim {
+    /// Adds an Enterprise Edition instance, to the accounts and to the registry.
+    pub fn add_instance(&self, instance: Instance) {
+        self.store().add(spec_of(&instance));
+        self.world.directory.add_instance(instance);
+    }
+
+    /// Adds the Personal Edition of an account in a region.
+    pub fn add_personal_edition(&self, account: &str, region: &str) {
+        self.world.directory.add_personal_edition(account, region);
+        self.stock_personal_edition(region);
+    }
+
+    /// Pushes an image under a tag. `instance` is an id or a domain.
+    ///
+    /// # Errors
+    /// When there is no such instance.
+    pub fn push(&self, instance: &str, repository: &str, tag: &str, image: &Image) -> Result<(), UnknownInstance> {
+        let store = self.instance(instance)?;
+        for (digest, bytes) in &image.blobs {
+            store.put_blob(repository, digest, bytes.clone());
+        }
+        for (digest, manifest) in &image.manifests {
+            let tag = (*digest == image.digest).then_some(tag);
+            store.put_manifest(repository, tag, digest, manifest.clone());
+        }
+        Ok(())
+    }
+
+    /// Pushes any bytes as a manifest, for what no [`Image`] holds; gives its digest.
+    ///
+    /// # Errors
+    /// When there is no such instance.
+    pub fn push_manifest(
+        &self,
+        instance: &str,
+        repository: &str,
+        tag: Option<&str>,
+        manifest: Manifest,
+    ) -> Result<String, UnknownInstance> {
+        let digest = sha256(&manifest.bytes);
+        self.instance(instance)?.put_manifest(repository, tag, &digest, manifest);
+        Ok(digest)
+    }
+
+    /// Pushes any bytes as a blob; gives its digest.
+    ///
+    /// # Errors
+    /// When there is no such instance.
+    pub fn push_blob(&self, instance: &str, repository: &str, bytes: Bytes) -> Result<String, UnknownInstance> {
+        let digest = sha256(&bytes);
+        self.instance(instance)?.put_blob(repository, &digest, bytes);
+        Ok(digest)
+    }
+
+    /// Deletes a tag, or a manifest by digest.
+    ///
+    /// # Errors
+    /// When there is no such instance.
+    pub fn delete_manifest(&self, instance: &str, repository: &str, reference: &str) -> Result<(), UnknownInstance> {
+        self.instance(instance)?.remove_manifest(repository, reference);
+        Ok(())
+    }
+
+    /// Deletes a blob from the bucket, so that a manifest names what is not there.
+    ///
+    /// # Errors
+    /// When there is no such instance.
+    pub fn delete_blob(&self, instance: &str, digest: &str) -> Result<(), UnknownInstance> {
+        self.instance(instance)?.remove_blob(digest);
+        Ok(())
+    }
+
+    fn instance(&self, name: &str) -> Result<Arc<store::Instance>, UnknownInstance> {
+        self.store().by_name(name).ok_or_else(|| UnknownInstance { name: name.to_owned() })
+    }
+
+    /// Gives every instance of the directory a store, and the node's region a Personal Edition.
+    pub(super) fn stock_instances(&self) {
+        for instance in self.world.directory.instances() {
+            self.store().add(spec_of(&instance));
+        }
+        if let Some(node) = self.world.directory.node() {
+            self.stock_personal_edition(&node.region);
+        }
+    }
+
+    fn stock_personal_edition(&self, region: &str) {
+        let domains = ["registry", "registry-vpc", "registry-internal"];
+        self.store().add(InstanceSpec {
+            instance_id: None,
+            region: region.to_owned(),
+            domains: domains.map(|name| format!("{name}.{region}.aliyuncs.com")).to_vec(),
+        });
+    }
+}
+
+fn spec_of(instance: &Instance) -> InstanceSpec {
+    InstanceSpec {
+        instance_id: Some(instance.id.clone()),
+        region: instance.region.clone(),
+        domains: instance.domains(),
+    }
+}
