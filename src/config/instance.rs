@@ -128,6 +128,7 @@ fn unique(domains: Vec<RegistryHost>) -> Vec<RegistryHost> {
 }
 
 fn chain(section: &Section<'_>, settings: &Settings, environment: &Environment) -> (CredentialSource, plan::Params) {
+    let problems_before = section.findings.count();
     let (source, bases) = credential_source::read(section, &settings.rrsa, environment);
     let hops = section.field("assumeRoleARN").map(|field| field.words(RoleArn::parse)).unwrap_or_default();
     let duration = section.field("expireDuration").and_then(|field| field.parsed(session_seconds));
@@ -159,6 +160,14 @@ fn chain(section: &Section<'_>, settings: &Settings, environment: &Environment) 
         external_id,
         expiring_threshold: settings.expiring_threshold,
     };
+    // The chain has the last word on itself; what was said of its keys already is not said again.
+    if let Err(error) = plan::plan(&chain)
+        && section.findings.count() == problems_before
+    {
+        for problem in error.problems {
+            section.findings.problem(&section.place, problem, "");
+        }
+    }
     (source, chain)
 }
 

@@ -132,7 +132,7 @@ impl Default for Rrsa {
 }
 
 /// One entry of `instances`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Instance {
     /// Its name in metrics, logs and on the status page.
     pub id: InstanceId,

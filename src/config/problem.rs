@@ -84,6 +84,11 @@ impl Findings {
         self.notes.borrow_mut().push(entry(place, text.into(), hint.into()));
     }
 
+    /// How many problems there are so far.
+    pub(super) fn count(&self) -> usize {
+        self.problems.borrow().len()
+    }
+
     /// Both lists in the order of the document.
     pub(super) fn into_parts(self) -> (Vec<Problem>, Vec<Problem>) {
         let sorted = |list: RefCell<Vec<Problem>>| {
