@@ -141,7 +141,7 @@ impl Upstream {
 
     /// The counters of this instance.
     #[must_use]
-    pub fn metrics(&self) -> &InstanceMetrics {
+    pub const fn metrics(&self) -> &Arc<InstanceMetrics> {
         &self.parts.metrics
     }
 
