@@ -1,6 +1,7 @@
 //! A per-node registry mirror for containerd that pulls from Alibaba Cloud Container Registry instances of other
 //! accounts.
 
+pub mod admin;
 pub mod cli;
 pub mod clock;
 pub mod cloud;

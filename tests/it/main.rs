@@ -1,7 +1,10 @@
-//! The daemon in front of the simulated cloud, as people run it.
+//! The integration tests, one binary: linked once, one place for what they share. The daemon runs as people run it, in
+//! front of the simulated cloud.
 
+mod architecture;
 mod bad_input;
 mod chain;
+mod cli;
 mod containerd;
 mod data_path;
 mod oci_client;
