@@ -192,7 +192,8 @@ impl Journal {
         pages.entries.clear();
     }
 
-    /// Waits until `holds` is true of the entries; it is asked again after every change. Give it a timeout from outside.
+    /// Waits until `holds` is true of the entries; it is asked again after every change. It must look at what it is given
+    /// only, not at the journal. Give it a timeout from outside.
     pub async fn wait_for(&self, holds: impl Fn(&[Entry]) -> bool) {
         let mut changes = self.changes.subscribe();
         loop {

@@ -67,7 +67,7 @@ mod server;
 pub mod settings;
 mod shared;
 mod sign;
-pub mod store;
+mod store;
 pub mod sts;
 #[cfg(test)]
 mod testing;
@@ -75,3 +75,4 @@ mod testing;
 pub use cloud::{CloudSim, CloudSimBuilder, StartError, UnknownInstance};
 pub use node_config::Method;
 pub use pki::PkiError;
+pub use store::Manifest;

@@ -13,13 +13,13 @@ const PERSONAL_SERVICE_NUMBER: u32 = 26_842;
 
 /// A registry instance to be simulated.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InstanceSpec {
+pub(crate) struct InstanceSpec {
     /// `cri-...`, or `None` for Personal Edition in `region`.
-    pub instance_id: Option<String>,
+    pub(crate) instance_id: Option<String>,
     /// Region id.
-    pub region: String,
+    pub(crate) region: String,
     /// Every domain the registry answers on.
-    pub domains: Vec<String>,
+    pub(crate) domains: Vec<String>,
 }
 
 /// One manifest as it was pushed.

@@ -3,10 +3,13 @@
 mod client;
 mod faults;
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{Method, Response, StatusCode, Version};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::CloudSim;
 use crate::fault::{Effect, Fault};
@@ -164,10 +167,20 @@ async fn pace_limits_the_bytes_of_a_connection() {
     let (cloud, client, image, bearer) = ready(200_000).await;
     let (host, path) = signed_url(&client, &image, &bearer).await;
     cloud.paces().set_of(Service::Oss, Pace { bytes_per_second: Some(1_000_000), ..Pace::default() });
-    let before = tokio::time::Instant::now();
+    let before = Instant::now();
     client.send(get(&host, &path).0).await.unwrap();
     let took = before.elapsed().as_secs_f64();
     assert!((0.15..1.0).contains(&took), "200 kB at 1 MB/s took {took} s");
+}
+
+#[tokio::test]
+async fn a_new_connection_costs_two_round_trips_and_a_request_one() {
+    let cloud = CloudSim::start().await.unwrap();
+    let client = Client::trusting(&cloud);
+    cloud.paces().set(Pace::round_trip(Duration::from_millis(30)));
+    let before = Instant::now();
+    client.send(get(DOMAIN, "/v2/").0).await.unwrap();
+    assert!(before.elapsed() >= Duration::from_millis(90));
 }
 
 #[tokio::test]

@@ -236,6 +236,23 @@ mod tests {
     }
 
     #[test]
+    fn a_layer_unpacks_to_its_files_and_hashes_to_its_diff_id() {
+        use std::io::Read as _;
+        let layer = Layer::builder().directory("bin").file("bin/app", 0o755, b"program").link("bin/sh", "app").build();
+        let mut archive = Vec::new();
+        flate2::read::GzDecoder::new(&layer.bytes[..]).read_to_end(&mut archive).unwrap();
+        assert_eq!(layer.diff_id, sha256(&archive));
+        let mut archive = tar::Archive::new(&archive[..]);
+        let entries = archive.entries().unwrap().map(|entry| {
+            let entry = entry.unwrap();
+            let link = entry.link_name().unwrap().map(|target| target.display().to_string());
+            (entry.path().unwrap().display().to_string(), entry.header().mode().unwrap(), link)
+        });
+        let wanted = [("bin", 0o755, None), ("bin/app", 0o755, None), ("bin/sh", 0o777, Some("app".to_owned()))];
+        assert_eq!(entries.collect::<Vec<_>>(), wanted.map(|(path, mode, link)| (path.to_owned(), mode, link)));
+    }
+
+    #[test]
     fn a_docker_image_speaks_docker_types_throughout() {
         let image = ImageBuilder::new().layers([Layer::random(10, 1)]).format(Format::Docker).single_platform().build();
         let [(_, manifest)] = image.manifests.as_slice() else { panic!("one manifest, no index") };

@@ -3,21 +3,18 @@
 //! Written from the documented rules for signature versions 1 and 4 in a URL; the verifier recomputes and compares and
 //! shares no parsing with the maker beyond the string to sign.
 
+mod text;
+
 use aws_lc_rs::{constant_time, digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, Method};
 use jiff::{SignedDuration, Timestamp};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{percent_decode_str, utf8_percent_encode};
 
 use crate::hash::hex;
 use crate::settings::UrlSignature;
-
-/// Everything but the unreserved characters of RFC 3986 is encoded.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-
-/// The same with `/` left alone, for object names.
-const ENCODED_IN_PATH: &AsciiSet = &ENCODED.remove(b'/');
+use text::{ENCODED_IN_PATH, Pairs, decoded_pairs, header, headers_to_sign, joined, pair, value};
 
 /// Parameters that version 1 signs as sub-resources, as far as a download can carry them. Others travel unsigned.
 const V1_SIGNED: [&str; 10] = [
@@ -251,46 +248,6 @@ impl UrlSigner {
         let key = scope.split('/').fold(root, |key, step| hmac_sha256(&key, step.as_bytes()));
         Some(hex(&hmac_sha256(&key, text.as_bytes())))
     }
-}
-
-type Pairs = [(String, String)];
-
-fn value<'a>(pairs: &'a Pairs, name: &str) -> Option<&'a str> {
-    pairs.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
-}
-
-fn decoded_pairs(query: &str) -> Vec<(String, String)> {
-    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-    query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .map(|(name, value)| (decode(name), decode(value)))
-        .collect()
-}
-
-fn joined(pairs: &Pairs) -> String {
-    pairs.iter().map(|(name, value)| pair(name, value)).collect::<Vec<_>>().join("&")
-}
-
-fn pair(name: &str, value: &str) -> String {
-    format!("{}={}", utf8_percent_encode(name, ENCODED), utf8_percent_encode(value, ENCODED))
-}
-
-/// The header lines both versions sign whenever a client sends them.
-fn headers_to_sign(headers: &HeaderMap) -> Vec<String> {
-    let mut lines: Vec<String> = headers
-        .keys()
-        .map(http::HeaderName::as_str)
-        .filter(|name| name.starts_with("x-oss-") || *name == "content-type" || *name == "content-md5")
-        .map(|name| format!("{name}:{}\n", header(headers, name)))
-        .collect();
-    lines.sort();
-    lines
-}
-
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
-    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().trim()
 }
 
 fn equal(wanted: &str, presented: &str) -> Result<(), Refusal> {

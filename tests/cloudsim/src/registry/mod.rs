@@ -131,6 +131,7 @@ impl Registry {
 }
 
 /// A blob as it was asked for.
+#[derive(Debug, Clone, Copy)]
 struct Wanted<'a> {
     repository: &'a str,
     digest: &'a str,

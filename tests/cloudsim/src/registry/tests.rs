@@ -242,3 +242,24 @@ fn tags_come_page_by_page() {
     assert_eq!(last.body(), "{\"name\":\"team/app\",\"tags\":[\"c\"]}");
     assert!(!last.headers().contains_key("link"));
 }
+
+#[test]
+fn referrers_are_listed_where_they_are_enabled() {
+    let world = world();
+    world.shared.settings.change(|settings| settings.referrers = true);
+    let signature = serde_json::json!({ "artifactType": "application/sig", "subject": { "digest": DIGEST } });
+    let media_type = "application/vnd.oci.image.manifest.v1+json".to_owned();
+    let manifest = Manifest { media_type, bytes: signature.to_string().into() };
+    let instance = world.shared.store.by_domain(PUBLIC).unwrap();
+    instance.put_manifest("team/app", None, "sha256:5ig", manifest);
+    let bearer = world.bearer("cr_temp_user");
+    let list = |query: &str| {
+        let answer = world.ask(Method::GET, PUBLIC, &format!("/v2/team/app/referrers/{DIGEST}{query}"), &bearer);
+        assert_eq!(answer.headers()["content-type"], "application/vnd.oci.image.index.v1+json");
+        let body: Value = serde_json::from_slice(answer.body()).unwrap();
+        (body["manifests"].as_array().unwrap().len(), answer.headers().contains_key("oci-filters-applied"))
+    };
+    assert_eq!(list(""), (1, false));
+    assert_eq!(list("?artifactType=application/sig"), (1, true));
+    assert_eq!(list("?artifactType=application/other"), (0, true));
+}

@@ -189,3 +189,6 @@ impl<S: AsyncWrite + ResetOnClose + Unpin> AsyncWrite for Wire<S> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests;

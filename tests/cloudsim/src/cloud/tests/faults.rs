@@ -63,6 +63,16 @@ async fn a_reset_reaches_the_client_as_a_reset() {
 }
 
 #[tokio::test]
+async fn a_cut_over_http2_fails_the_body_too() {
+    let (cloud, client, image, bearer) = ready(LAYER).await;
+    cloud.configure(|settings| settings.blob_url.direct_up_to = u64::MAX);
+    let ask = || client.send_http2(get(DOMAIN, &format!("/v2/team/app/blobs/{}", image.layers[0])).bearer(&bearer));
+    assert_eq!(sha256(ask().await.unwrap().body()), image.layers[0]);
+    cloud.fault(Fault::on(Service::Registry, Effect::CutAfter(PLACE as u64)).path_contains("/blobs/"));
+    assert!(ask().await.is_err());
+}
+
+#[tokio::test]
 async fn a_stalled_body_stays_open() {
     let (cloud, client, image, bearer) = ready(LAYER).await;
     let (host, path) = signed_url(&client, &image, &bearer).await;
