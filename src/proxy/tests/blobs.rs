@@ -113,7 +113,7 @@ async fn a_stream_that_cannot_be_continued_is_cut_and_not_ended() {
     let world = World::new().await;
     let (digest, bytes) = world.layer();
     world.cloud.fault(Fault::on(Service::Oss, Effect::CutAfter(300_000)).once());
-    world.cloud.fault(Fault::on(Service::Oss, Effect::answer(StatusCode::NOT_FOUND, "gone")).after(1));
+    world.cloud.fault(Fault::on(Service::Oss, Effect::answer(StatusCode::NOT_FOUND, "gone")));
     let request = format!("GET {} HTTP/1.1\r\nhost: x\r\n\r\n", world.target(&format!("blobs/{digest}")));
     // Reading to the end is an error where the connection is reset, and it must not be.
     let answer = world.raw(request.as_bytes()).await.unwrap();
@@ -130,7 +130,7 @@ async fn an_object_that_changed_is_not_glued_to_the_old_one() {
     let (digest, _) = world.layer();
     world.cloud.fault(Fault::on(Service::Oss, Effect::CutAfter(300_000)).once());
     // 200 where a part was asked for: the whole again, which must not be appended.
-    world.cloud.fault(Fault::on(Service::Oss, Effect::answer(StatusCode::OK, "whole")).after(1));
+    world.cloud.fault(Fault::on(Service::Oss, Effect::answer(StatusCode::OK, "whole")));
     let answer = world.get(&world.target(&format!("blobs/{digest}"))).await;
     assert!(answer.body.is_err());
 }

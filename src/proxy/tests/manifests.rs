@@ -53,7 +53,7 @@ async fn a_403_that_says_expired_is_renewed_once_and_another_is_final() {
     let denied = |message: &str| format!(r#"{{"errors":[{{"code":"DENIED","message":"{message}"}}]}}"#);
     let forbidden = |message| Effect::answer(StatusCode::FORBIDDEN, denied(message));
     world.cloud.fault(Fault::on(Service::Registry, forbidden("the token has Expired")).once());
-    world.cloud.fault(Fault::on(Service::Registry, forbidden("no such right")).after(1).once());
+    world.cloud.fault(Fault::on(Service::Registry, forbidden("no such right")).once());
     // The renewed bearer is of another generation than the registry's, which a revocation repairs.
     world.cloud.revoke_bearers();
     assert_eq!(world.get(&world.target("manifests/v1")).await.status, 403);

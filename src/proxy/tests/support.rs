@@ -31,8 +31,8 @@ use crate::upstream::{self, BlobMode, BlobParams, Upstream};
 pub(super) const VPC: &str = "demo-registry-vpc.cn-hangzhou.cr.aliyuncs.com";
 pub(super) const PUBLIC: &str = "demo-registry.cn-hangzhou.cr.aliyuncs.com";
 pub(super) const REPOSITORY: &str = "team/app";
-/// Large enough that no buffer on the way holds a whole layer.
-const LAYER: usize = 6 * 1024 * 1024;
+/// Larger than every buffer of the daemon.
+const LAYER: usize = 3 * 1024 * 1024;
 const LARGEST: usize = 64 * 1024 * 1024;
 
 /// Makes bearers that the simulated registry accepts, as its realm would.
