@@ -7,7 +7,7 @@
 use std::fmt;
 
 use http::uri::{PathAndQuery, Scheme};
-use http::{Method, Uri};
+use http::{HeaderValue, Method, Uri};
 
 /// Scheme, host and port. Two URLs share an origin when and only when all three are equal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -162,6 +162,14 @@ impl SafeUri {
         let Ok(uri) = Uri::from_parts(parts) else { return self };
         let port = if self.origin.port == 80 { 443 } else { self.origin.port };
         Self { uri, origin: Origin { https: true, port, ..self.origin } }
+    }
+
+    /// The URL itself as a `Location`, for the client that is to follow it; marked so that it is not shown.
+    #[must_use]
+    pub fn to_header(&self) -> Option<HeaderValue> {
+        let mut value = HeaderValue::from_str(&self.uri.to_string()).ok()?;
+        value.set_sensitive(true);
+        Some(value)
     }
 
     /// Starts a request to this URL with an empty header map.

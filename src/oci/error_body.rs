@@ -29,6 +29,23 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// The code that a registry spells like this, where the daemon would send it too.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        const ALL: [ErrorCode; 9] = [
+            ErrorCode::BlobUnknown,
+            ErrorCode::Denied,
+            ErrorCode::DigestInvalid,
+            ErrorCode::ManifestUnknown,
+            ErrorCode::NameInvalid,
+            ErrorCode::NameUnknown,
+            ErrorCode::Unavailable,
+            ErrorCode::Unknown,
+            ErrorCode::Unsupported,
+        ];
+        ALL.into_iter().find(|code| code.as_str() == text)
+    }
+
     /// The code as the spec spells it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -1,1 +1,62 @@
-//! proxy
+//! The face towards containerd: sockets, connections, requests, answers.
+//!
+//! It promises that every request gets an answer of the distribution spec, that no answer ever challenges the client for
+//! credentials, and that a request which is not ours costs the upstream nothing. It never reads a token and never talks
+//! to the cloud: what lies behind an instance is `upstream`'s.
+
+mod exchange;
+mod handler;
+mod linger;
+mod link;
+mod listener;
+mod respond;
+mod route;
+mod serve;
+mod stack;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+
+pub use self::route::Table;
+use crate::telemetry::metrics::Metrics;
+
+/// The limits of the face.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Params {
+    /// Connections at once; further ones wait in the kernel's queue.
+    pub connections: usize,
+    /// Requests at once, until the last byte of their answer; further ones get 503.
+    pub in_flight: usize,
+    /// How long requests may go on after the end was announced.
+    pub drain: Duration,
+}
+
+impl Default for Params {
+    /// A node runs some dozens of pulls with three connections each; these limits are far above that and far below what
+    /// would exhaust a node.
+    fn default() -> Self {
+        Self { connections: 1024, in_flight: 512, drain: Duration::from_secs(20) }
+    }
+}
+
+/// Serves pulls from `listener` until `shutdown` is ready and the requests in flight have ended, or
+/// [`Params::drain`] has passed.
+///
+/// `table` may be swapped at any time; a request keeps the instance it was routed to.
+pub async fn serve(
+    listener: TcpListener,
+    table: Arc<ArcSwap<Table>>,
+    metrics: &Metrics,
+    params: Params,
+    shutdown: impl Future<Output = ()> + Send,
+) {
+    let stack = stack::stack(table, metrics, params.in_flight);
+    serve::serve(listener, stack, &params, shutdown).await;
+}
+
+#[cfg(test)]
+mod tests;

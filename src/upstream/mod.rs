@@ -1,6 +1,37 @@
 //! One instance as seen from the proxy: an authorised request to its registry, the redirect to its bucket, the bytes.
+//!
+//! It promises a response head within [`PULL_LIMIT`] or an error, headers from the allow-list only, and bodies that are
+//! either complete or end in an error, never short in silence. It never sends a bearer anywhere but to the registry, and
+//! knows nothing of how a bearer is come by.
 
-use crate::oci::{InstanceId, RegistryHost};
+mod allow;
+mod blob;
+mod error;
+mod fetch;
+mod list;
+mod manifest;
+mod range;
+mod redirect;
+mod retry;
+mod send;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, Response, StatusCode};
+
+use self::allow::{BlobHosts, Repositories};
+pub use self::error::UpstreamError;
+use self::send::Budget;
+use crate::clock::SharedClock;
+use crate::http::client::Client;
+use crate::http::{Body, headers};
+use crate::oci::{InstanceId, RegistryHost, RepositoryName, Resource};
+use crate::telemetry::metrics::InstanceMetrics;
+use crate::token::ProvideBearer;
+
+/// The longest that a pull request waits for its response head: the budget of all tries and a little for the last.
+pub const PULL_LIMIT: Duration = Duration::from_secs(22);
 
 /// What the upstream of one instance is built from.
 #[derive(Debug, Clone)]
@@ -39,3 +70,118 @@ pub enum BlobMode {
     /// The client: the 307 is handed on.
     Redirect,
 }
+
+/// What the upstream of one instance works with.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// Where bearers come from.
+    pub tokens: Arc<dyn ProvideBearer>,
+    /// For the registry.
+    pub client: Client,
+    /// For blob hosts; shared by all instances, HTTP/1.1 only, so that each stream has a TCP connection.
+    pub blob_client: Client,
+    /// The counters of this instance.
+    pub metrics: Arc<InstanceMetrics>,
+    /// For dates in answers.
+    pub clock: SharedClock,
+}
+
+/// One instance.
+#[derive(Debug)]
+pub struct Upstream {
+    instance: InstanceId,
+    pull_from: Vec<RegistryHost>,
+    repositories: Repositories,
+    blob_hosts: BlobHosts,
+    blobs: BlobParams,
+    parts: Parts,
+}
+
+/// A repository at a registry, as a pull names it.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The domain that the image name names.
+    pub host: RegistryHost,
+    /// The repository.
+    pub repository: RepositoryName,
+}
+
+/// One request of a client.
+#[derive(Debug, Clone)]
+pub struct Pull {
+    /// Of which repository.
+    pub place: Place,
+    /// What of it.
+    pub resource: Resource,
+    /// Whether only the head is wanted.
+    pub head: bool,
+    /// The headers of the client, all of them; what may travel is decided here.
+    pub headers: HeaderMap,
+}
+
+impl Upstream {
+    /// One instance, ready to be asked.
+    #[must_use]
+    pub fn new(params: Params, parts: Parts) -> Arc<Self> {
+        Arc::new(Self {
+            instance: params.instance,
+            pull_from: params.pull_from,
+            repositories: Repositories::new(params.repositories),
+            blob_hosts: BlobHosts::new(params.blob_hosts),
+            blobs: params.blobs,
+            parts,
+        })
+    }
+
+    /// Which instance this is.
+    #[must_use]
+    pub const fn instance(&self) -> &InstanceId {
+        &self.instance
+    }
+
+    /// The counters of this instance.
+    #[must_use]
+    pub const fn metrics(&self) -> &Arc<InstanceMetrics> {
+        &self.parts.metrics
+    }
+
+    /// Notes that a client has got everything it asked for.
+    pub fn succeeded(&self) {
+        self.parts.metrics.succeeded(self.parts.clock.now());
+    }
+
+    /// Serves one request: 200, 206, 304, 307 (only with [`BlobMode::Redirect`]) or 416, or an error.
+    ///
+    /// Dropping the future or the body drops the connection behind it.
+    ///
+    /// # Errors
+    /// [`UpstreamError`], within [`PULL_LIMIT`].
+    pub async fn pull(self: &Arc<Self>, pull: &Pull) -> Result<Response<Body>, UpstreamError> {
+        if !self.repositories.allow(&pull.place.repository) {
+            return Err(UpstreamError::NotAllowed(pull.place.repository.clone()));
+        }
+        let budget = Budget::start();
+        let answer = async {
+            match &pull.resource {
+                Resource::Manifest(reference) => self.manifest(pull, reference, &budget).await,
+                Resource::Blob(digest) => self.blob(pull, digest, &budget).await,
+                Resource::Tags { query } => self.list(pull, "tags/list", query, &budget).await,
+                Resource::Referrers { digest, query } => {
+                    self.list(pull, &format!("referrers/{digest}"), query, &budget).await
+                }
+            }
+        };
+        tokio::time::timeout(PULL_LIMIT, answer).await.unwrap_or(Err(UpstreamError::Late))
+    }
+}
+
+/// An answer for the client: the headers of `from` that may travel, and nothing else of it.
+fn answer(status: StatusCode, from: &HeaderMap, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers::to_client(from);
+    response
+}
+
+#[cfg(test)]
+mod tests;

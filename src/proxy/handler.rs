@@ -1,0 +1,107 @@
+//! What a request is answered with: a ping by ourselves, everything else by the instance it belongs to.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, LINK};
+use http::{HeaderMap, HeaderValue, Request, Response};
+
+use super::exchange::Subject;
+use super::link;
+use super::respond::Refusal;
+use super::route::{Face, Route, Table};
+use crate::http::Body;
+use crate::http::body::full;
+use crate::http::headers::{DOCKER_DISTRIBUTION_API_VERSION, OCI_NAMESPACE};
+use crate::oci::{Endpoint, RegistryHost, RegistryRequest, Resource};
+use crate::telemetry::metrics::{InstanceMetrics, Kind, Method};
+use crate::upstream::{Place, Pull};
+
+/// Most bytes of request headers. containerd sends some hundred; a header table of `hosts.toml` may add to that.
+const MOST_HEADER_BYTES: usize = 16 * 1024;
+
+/// Answers requests from the table of the moment.
+#[derive(Debug)]
+pub(super) struct Handler {
+    table: Arc<ArcSwap<Table>>,
+    unrouted: Arc<InstanceMetrics>,
+}
+
+impl Handler {
+    pub(super) const fn new(table: Arc<ArcSwap<Table>>, unrouted: Arc<InstanceMetrics>) -> Self {
+        Self { table, unrouted }
+    }
+
+    pub(super) async fn handle<B>(&self, request: Request<B>, subject: &Subject) -> Result<Response<Body>, Refusal> {
+        // The body of a request is never read: a pull has none.
+        let (head, _) = request.into_parts();
+        if size(&head.headers) > MOST_HEADER_BYTES {
+            return Err(Refusal::HeadersTooLarge);
+        }
+        let asked = RegistryRequest::parse(&head.method, head.uri.path(), head.uri.query())?;
+        let only_head = asked.head;
+        let method = if only_head { Method::Head } else { Method::Get };
+        let kind = kind(&asked.endpoint);
+        let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+        let host = head.uri.authority().map(http::uri::Authority::as_str).or(host);
+        let route = self.table.load().route(asked, host);
+        match route {
+            Ok(Route::Ping { namespace }) => {
+                subject.unrouted(&self.unrouted, kind, method);
+                Ok(ping(namespace.as_ref()))
+            }
+            Ok(Route::Pull { upstream, place, resource, face }) => {
+                subject.pull(&upstream, kind, method);
+                let pull = Pull { place, resource, head: only_head, headers: head.headers };
+                let response = upstream.pull(&pull).await?;
+                Ok(dress(response, &pull.place, face))
+            }
+            Err(error) => {
+                subject.unrouted(&self.unrouted, kind, method);
+                Err(error.into())
+            }
+        }
+    }
+}
+
+const fn kind(endpoint: &Endpoint) -> Kind {
+    match endpoint {
+        Endpoint::Ping => Kind::Ping,
+        Endpoint::Repository { resource: Resource::Manifest(_), .. } => Kind::Manifest,
+        Endpoint::Repository { resource: Resource::Blob(_), .. } => Kind::Blob,
+        Endpoint::Repository { resource: Resource::Tags { .. }, .. } => Kind::Tags,
+        Endpoint::Repository { resource: Resource::Referrers { .. }, .. } => Kind::Referrers,
+    }
+}
+
+/// Bytes of header names and values, without what the protocol puts between them.
+fn size(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
+}
+
+/// `/v2/`: yes, this is a registry, and no, it wants no credentials.
+fn ping(namespace: Option<&RegistryHost>) -> Response<Body> {
+    const YES: &str = "{}";
+    let mut response = Response::new(full(YES));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(YES.len()));
+    dress_head(&mut response, namespace);
+    response
+}
+
+/// Puts on an answer what is the face's own.
+fn dress(mut response: Response<Body>, place: &Place, face: Face) -> Response<Body> {
+    let links: Vec<_> =
+        response.headers().get_all(LINK).iter().filter_map(|link| link::rewrite(link, place, face)).collect();
+    response.headers_mut().remove(LINK);
+    response.headers_mut().extend(links.into_iter().map(|link| (LINK, link)));
+    dress_head(&mut response, (face == Face::Namespace).then_some(&place.host));
+    response
+}
+
+fn dress_head(response: &mut Response<Body>, namespace: Option<&RegistryHost>) {
+    let headers = response.headers_mut();
+    headers.insert(DOCKER_DISTRIBUTION_API_VERSION, HeaderValue::from_static("registry/2.0"));
+    let namespace = namespace.and_then(|namespace| HeaderValue::from_str(namespace.as_str()).ok());
+    headers.extend(namespace.map(|namespace| (OCI_NAMESPACE, namespace)));
+}

@@ -1,0 +1,196 @@
+//! What a blob request is answered with: whole, in part, or its head only.
+
+use std::sync::Arc;
+
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName, LOCATION, RANGE};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+
+use super::fetch::{Source, Span};
+use super::manifest::is_encoded;
+use super::range::{ByteRange, ContentRange, RangeRequest};
+use super::redirect::{Located, Opened};
+use super::send::{Budget, Question};
+use super::{BlobMode, Pull, Upstream, UpstreamError, answer};
+use crate::http::Body;
+use crate::http::body::empty;
+use crate::http::headers::{self, DOCKER_CONTENT_DIGEST};
+use crate::oci::Digest;
+
+impl Upstream {
+    /// A blob, as far as the client's `Range` wants it.
+    pub(super) async fn blob(
+        self: &Arc<Self>,
+        pull: &Pull,
+        digest: &Digest,
+        budget: &Budget,
+    ) -> Result<Response<Body>, UpstreamError> {
+        let mut answer = if pull.head {
+            self.blob_head(pull, digest, budget).await?
+        } else {
+            let range = RangeRequest::parse(pull.headers.get(RANGE).and_then(|value| value.to_str().ok()));
+            let value = match &range {
+                RangeRequest::Whole => None,
+                RangeRequest::One(one) => Some(header(one)),
+                RangeRequest::Several(several) => HeaderValue::from_str(several).ok(),
+            };
+            if self.blobs.mode == BlobMode::Redirect {
+                match self.locate(&pull.place, digest, value.as_ref(), budget).await? {
+                    Located::There(uri) => return Ok(redirect(uri.to_header())),
+                    Located::Here(opened) => self.stream(pull, digest, &range, opened)?,
+                }
+            } else {
+                let opened = self.open_range(pull, digest, &range, value.as_ref(), budget).await?;
+                self.stream(pull, digest, &range, opened)?
+            }
+        };
+        if answer.status().is_success()
+            && let Ok(value) = HeaderValue::from_str(digest.as_str())
+        {
+            answer.headers_mut().insert(DOCKER_CONTENT_DIGEST, value);
+        }
+        Ok(answer)
+    }
+
+    /// Opens a blob for a range. OSS answers a range that reaches beyond the end with the whole object (cloud fact sheet,
+    /// section 7.3); with the length known from that answer, the range is asked for again, cut to it.
+    async fn open_range(
+        &self,
+        pull: &Pull,
+        digest: &Digest,
+        range: &RangeRequest,
+        value: Option<&HeaderValue>,
+        budget: &Budget,
+    ) -> Result<Opened, UpstreamError> {
+        let opened = self.open(&pull.place, digest, value, budget).await?;
+        let (RangeRequest::One(one), StatusCode::OK) = (range, opened.response.status()) else { return Ok(opened) };
+        let Some(total) = length(opened.response.headers()) else { return Ok(opened) };
+        match one.within(total) {
+            Some(bytes) if bytes != (0..total) => {
+                drop(opened);
+                let exact = ByteRange::Between(bytes.start, bytes.end - 1);
+                self.open(&pull.place, digest, Some(&header(&exact)), budget).await
+            }
+            _ => Ok(opened),
+        }
+    }
+
+    /// Turns an opened answer into the client's, with a body that is resumed where it breaks.
+    fn stream(
+        self: &Arc<Self>,
+        pull: &Pull,
+        digest: &Digest,
+        range: &RangeRequest,
+        opened: Opened,
+    ) -> Result<Response<Body>, UpstreamError> {
+        let (head, body) = opened.response.into_parts();
+        let unexpected = |what| UpstreamError::Unexpected { host: opened.host.clone(), what };
+        if is_encoded(&head.headers) {
+            return Err(unexpected("a content encoding that was not asked for"));
+        }
+        let announced = length(&head.headers);
+        let (span, total) = match (head.status, range) {
+            (StatusCode::RANGE_NOT_SATISFIABLE, _) => return Ok(not_satisfiable(&head.headers)),
+            (StatusCode::OK, RangeRequest::One(one)) if announced.is_some_and(|total| one.within(total).is_none()) => {
+                let mut headers = HeaderMap::new();
+                let value = format!("bytes */{}", announced.unwrap_or_default());
+                headers.extend(HeaderValue::from_str(&value).ok().map(|value| (CONTENT_RANGE, value)));
+                return Ok(not_satisfiable(&headers));
+            }
+            (StatusCode::OK, _) => (announced.map(|total| 0..total), announced),
+            // Several parts in one body: passed on as they are, since they cannot be continued.
+            (StatusCode::PARTIAL_CONTENT, RangeRequest::Several(_)) => (None, None),
+            (StatusCode::PARTIAL_CONTENT, RangeRequest::One(one)) => {
+                let range = content_range(&head.headers).ok_or_else(|| unexpected("a 206 without a Content-Range"))?;
+                let bytes = range.bytes();
+                let fits = announced.is_none_or(|length| length == bytes.end - bytes.start);
+                let asked = range.total.is_none_or(|total| one.within(total) == Some(bytes.clone()));
+                if !fits || !asked || !one.may_begin_at(bytes.start) {
+                    return Err(unexpected("a 206 with another range than was asked for"));
+                }
+                (Some(bytes), range.total)
+            }
+            _ => return Err(unexpected("a blob without status 200 or 206")),
+        };
+        let etag = head.headers.get(ETAG).cloned();
+        let mut answer = answer(head.status, &head.headers, empty());
+        let body = match span {
+            Some(bytes) => {
+                answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes.end - bytes.start));
+                let source = Source {
+                    upstream: Arc::clone(self),
+                    place: pull.place.clone(),
+                    digest: digest.clone(),
+                    etag,
+                    total,
+                };
+                source.stream(Span { position: bytes.start, end: bytes.end }, body)
+            }
+            None => super::fetch::unresumable(body),
+        };
+        Ok(answer.map(|_| body))
+    }
+
+    /// A presigned URL is good for GET only, so where the registry redirects a HEAD the first byte is fetched and the
+    /// length read from its range.
+    async fn blob_head(&self, pull: &Pull, digest: &Digest, budget: &Budget) -> Result<Response<Body>, UpstreamError> {
+        let question = Question {
+            method: Method::HEAD,
+            target: format!("/v2/{}/blobs/{digest}", pull.place.repository),
+            headers: headers::to_registry(&HeaderMap::new()),
+        };
+        let response = self.ask(&pull.place, &question, budget).await?;
+        if response.status() == StatusCode::OK {
+            return Ok(answer(StatusCode::OK, response.headers(), empty()));
+        }
+        let unexpected = |what| UpstreamError::Unexpected { host: pull.place.host.to_string(), what };
+        if !response.status().is_redirection() {
+            return Err(unexpected("a blob's head without status 200"));
+        }
+        let first = header(&ByteRange::Between(0, 0));
+        let opened = self.open(&pull.place, digest, Some(&first), budget).await?;
+        let headers = opened.response.headers();
+        let total = match opened.response.status() {
+            StatusCode::PARTIAL_CONTENT => content_range(headers).and_then(|range| range.total),
+            // An empty blob has no first byte.
+            StatusCode::RANGE_NOT_SATISFIABLE => Some(0),
+            _ => length(headers),
+        };
+        let total = total.ok_or_else(|| unexpected("a blob without a length"))?;
+        let mut answer = answer(StatusCode::OK, headers, empty());
+        answer.headers_mut().remove(CONTENT_RANGE);
+        answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(total));
+        Ok(answer)
+    }
+}
+
+/// Hands the URL on to the client, which then needs a route to the bucket itself.
+fn redirect(location: Option<HeaderValue>) -> Response<Body> {
+    let mut response = Response::new(empty());
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    response.headers_mut().extend(location.map(|location| (LOCATION, location)));
+    response
+}
+
+fn not_satisfiable(from: &HeaderMap) -> Response<Body> {
+    let mut response = Response::new(empty());
+    *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+    response.headers_mut().extend(from.get(CONTENT_RANGE).cloned().map(|value| (CONTENT_RANGE, value)));
+    response
+}
+
+fn header(range: &ByteRange) -> HeaderValue {
+    // Digits and "bytes=-" are always a header value; the fallback asks for everything, which is never wrong.
+    HeaderValue::from_str(&range.to_string()).unwrap_or(HeaderValue::from_static("bytes=0-"))
+}
+
+fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
+    text(headers, &CONTENT_RANGE).and_then(ContentRange::parse)
+}
+
+fn length(headers: &HeaderMap) -> Option<u64> {
+    text(headers, &CONTENT_LENGTH)?.parse().ok()
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}

@@ -1,0 +1,175 @@
+//! Why a pull could not be served, as far as the registry and the bucket know.
+//!
+//! Each text says the point first and the host last, since the face cuts it to what fits into a reason phrase.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use crate::error::{Blame, Explain, Retry};
+use crate::http::body::CollectError;
+use crate::http::client::ClientError;
+use crate::http::origin::UriError;
+use crate::oci::RepositoryName;
+use crate::oci::error_body::UpstreamMessage;
+use crate::token::TokenError;
+
+/// Why the upstream of an instance gave no usable answer.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// The configuration does not allow this repository.
+    #[error("repository {0} is not in the list of allowed repositories")]
+    NotAllowed(RepositoryName),
+    /// There is no bearer to ask with.
+    #[error("no credentials for the registry: {0}")]
+    Token(Arc<TokenError>),
+    /// The registry refused the pull, also with a bearer made for the purpose.
+    #[error("the registry denies the pull{} ({host})", said(.message))]
+    Denied {
+        /// Who refused.
+        host: String,
+        /// Its words.
+        message: Option<UpstreamMessage>,
+    },
+    /// There is no such thing.
+    #[error("not found in the registry{} ({host})", said(.message))]
+    NotFound {
+        /// Who was asked.
+        host: String,
+        /// Its words.
+        message: Option<UpstreamMessage>,
+    },
+    /// Another 4xx, which asking again does not change.
+    #[error("the registry answered {}{} ({host})", .status.as_u16(), said(.message))]
+    Refused {
+        /// Who answered.
+        host: String,
+        /// Its status.
+        status: StatusCode,
+        /// Its words.
+        message: Option<UpstreamMessage>,
+    },
+    /// 429 until the budget was used up.
+    #[error("throttled by {host}")]
+    Throttled {
+        /// Who throttles.
+        host: String,
+    },
+    /// 5xx until the budget was used up.
+    #[error("status {} from {host}", .status.as_u16())]
+    Broken {
+        /// Who answered.
+        host: String,
+        /// Its status.
+        status: StatusCode,
+    },
+    /// No response head.
+    #[error(transparent)]
+    Unreachable(#[from] ClientError),
+    /// The whole took longer than the client can be kept waiting.
+    #[error("no answer from the registry in time")]
+    Late,
+    /// The registry sent the client to a place that bytes may not come from.
+    #[error("redirect refused, {rule} ({host})")]
+    RedirectRefused {
+        /// Where to.
+        host: String,
+        /// Which rule it breaks.
+        rule: &'static str,
+    },
+    /// The registry sent a redirect that cannot be read.
+    #[error("unusable redirect, {source} ({host})")]
+    RedirectMalformed {
+        /// Who sent it.
+        host: String,
+        /// What is wrong with it.
+        source: UriError,
+    },
+    /// The bucket refused a URL that had just been signed.
+    #[error("the bucket refused a fresh URL with {} {code} ({host})", .status.as_u16())]
+    BucketRefused {
+        /// Which bucket.
+        host: String,
+        /// Its status.
+        status: StatusCode,
+        /// OSS' error code; empty where there was none.
+        code: String,
+        /// OSS' request id.
+        request_id: Option<String>,
+    },
+    /// An answer that breaks the protocol.
+    #[error("unusable answer, {what} ({host})")]
+    Unexpected {
+        /// Who sent it.
+        host: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// A manifest that could not be read to its end, or is too long.
+    #[error("the manifest could not be read, {source} ({host})")]
+    Manifest {
+        /// Who sent it.
+        host: String,
+        /// What stood in the way.
+        source: CollectError,
+    },
+}
+
+/// What the upstream said, as the tail of a sentence.
+fn said(message: &Option<UpstreamMessage>) -> String {
+    match message {
+        Some(UpstreamMessage { message, .. }) if !message.is_empty() => format!(": {message}"),
+        Some(UpstreamMessage { code, .. }) if !code.is_empty() => format!(": {code}"),
+        _ => String::new(),
+    }
+}
+
+impl Explain for UpstreamError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::NotAllowed(_) => Blame::Node,
+            Self::Token(error) => error.blame(),
+            Self::Denied { .. } => Blame::RegistryAccount,
+            Self::NotFound { .. } | Self::Refused { .. } => Blame::Client,
+            Self::Unreachable(error) => error.blame(),
+            Self::RedirectRefused { .. } => Blame::Node,
+            Self::Throttled { .. }
+            | Self::Broken { .. }
+            | Self::Late
+            | Self::RedirectMalformed { .. }
+            | Self::BucketRefused { .. }
+            | Self::Unexpected { .. }
+            | Self::Manifest { .. } => Blame::Cloud,
+        }
+    }
+
+    fn retry(&self) -> Retry {
+        match self {
+            Self::Token(error) => error.retry(),
+            Self::Unreachable(error) => error.retry(),
+            Self::Throttled { .. } | Self::Broken { .. } | Self::Late | Self::Manifest { .. } => Retry::Later(None),
+            Self::BucketRefused { .. } => Retry::Renewed,
+            _ => Retry::Never,
+        }
+    }
+
+    fn request_id(&self) -> Option<&str> {
+        match self {
+            Self::Token(error) => error.request_id(),
+            Self::BucketRefused { request_id, .. } => request_id.as_deref(),
+            _ => None,
+        }
+    }
+
+    fn advice(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::NotAllowed(_) => Some("add it to repositories of the instance".into()),
+            Self::Token(error) => error.advice(),
+            Self::Denied { .. } => Some("grant cr:PullRepository to the assumed role, and check the name".into()),
+            Self::Unreachable(error) => error.advice(),
+            Self::RedirectRefused { .. } => Some("add the host to network.blobHosts if it is yours".into()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The bytes of a blob as one unbroken body.
+//!
+//! A stream that breaks or falls silent is continued from the byte reached, over a URL that is asked for anew, and only
+//! if the other side proves that it continues the same object: 206, exactly the range asked for, the same total and ETag.
+//! What cannot be continued ends in an error, which the server turns into a connection cut before the announced length:
+//! a client sees that it is short and resumes by itself.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_RANGE, ETAG};
+use http::{HeaderValue, StatusCode};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
+
+use super::manifest::is_encoded;
+use super::range::{ByteRange, ContentRange};
+use super::send::Budget;
+use super::{Place, Upstream};
+use crate::error::{BoxError, chain};
+use crate::http::Body;
+use crate::http::body::{StallTimer, with_stall_timeout};
+use crate::oci::Digest;
+
+/// How long a body may be silent while its reader waits. containerd cancels a pull after 60 s without a byte at the
+/// earliest, so that there is time for a resumption.
+pub(super) const STALL: Duration = Duration::from_secs(15);
+/// Resumptions in a row that bring no more than [`PROGRESS`] bytes.
+const MOST_FRUITLESS: u32 = 3;
+/// What a resumption must bring to count as one that helped.
+const PROGRESS: u64 = 64 * 1024;
+/// Resumptions of one body; a connection that breaks this often is better given up.
+const MOST_RESUMPTIONS: u32 = 100;
+
+/// Where a blob can be had again.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) upstream: Arc<Upstream>,
+    pub(super) place: Place,
+    pub(super) digest: Digest,
+    pub(super) etag: Option<HeaderValue>,
+    pub(super) total: Option<u64>,
+}
+
+/// Which bytes are still to come.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Span {
+    pub(super) position: u64,
+    pub(super) end: u64,
+}
+
+/// Why a body was not continued.
+#[derive(Debug, thiserror::Error)]
+enum BrokenOff {
+    #[error("the blob host sent more than it announced")]
+    TooLong,
+    #[error("the body ended before its announced length")]
+    TooShort,
+    #[error("the blob cannot be continued: {0}")]
+    Changed(&'static str),
+    #[error("the body broke too often")]
+    TooOften(#[source] BoxError),
+}
+
+impl Source {
+    /// The body of `span`, begun by `first`.
+    pub(super) fn stream(self, span: Span, first: Body) -> Body {
+        let body = BlobBody {
+            source: Arc::new(self),
+            state: State::Reading(first),
+            span,
+            timer: StallTimer::new(STALL),
+            resumptions: 0,
+            fruitless: 0,
+            resumed_at: span.position,
+        };
+        body.boxed_unsync()
+    }
+
+    /// Opens what is left of `span`.
+    async fn reopen(self: Arc<Self>, span: Span) -> Result<Body, BoxError> {
+        let Span { position, end } = span;
+        let value = HeaderValue::from_str(&ByteRange::Between(position, end - 1).to_string())?;
+        let budget = Budget::start();
+        let opened = self.upstream.open(&self.place, &self.digest, Some(&value), &budget).await?;
+        let (head, body) = opened.response.into_parts();
+        let range = head.headers.get(CONTENT_RANGE).and_then(|value| value.to_str().ok()).and_then(ContentRange::parse);
+        let changed = match range {
+            _ if head.status != StatusCode::PARTIAL_CONTENT => "the range was not honoured",
+            _ if is_encoded(&head.headers) => "the content is encoded",
+            None => "there is no Content-Range",
+            Some(range) if range.bytes() != (position..end) => "it is another range",
+            Some(range) if range.total.zip(self.total).is_some_and(|(now, then)| now != then) => "its length differs",
+            _ if head.headers.get(ETAG).zip(self.etag.as_ref()).is_some_and(|(now, then)| now != then) => {
+                "its ETag differs"
+            }
+            _ => return Ok(body),
+        };
+        Err(BrokenOff::Changed(changed).into())
+    }
+}
+
+/// A body of unknown length or shape, which can only be watched.
+pub(super) fn unresumable(body: Body) -> Body {
+    with_stall_timeout(body, STALL)
+}
+
+struct BlobBody {
+    source: Arc<Source>,
+    state: State,
+    span: Span,
+    timer: StallTimer,
+    resumptions: u32,
+    fruitless: u32,
+    resumed_at: u64,
+}
+
+type Reopening = Pin<Box<dyn Future<Output = Result<Body, BoxError>> + Send>>;
+
+enum State {
+    Reading(Body),
+    Reopening(Reopening),
+    Ended,
+}
+
+impl BlobBody {
+    /// Begins a resumption, or says why not.
+    fn resume(&mut self, cause: BoxError) -> Result<(), BoxError> {
+        if self.span.position - self.resumed_at > PROGRESS {
+            self.fruitless = 0;
+        }
+        self.fruitless += 1;
+        self.resumptions += 1;
+        let source = &self.source;
+        tracing::info!(
+            instance = %source.upstream.instance,
+            digest = %source.digest,
+            position = self.span.position,
+            cause = chain(&*cause),
+            "a blob broke off and is continued"
+        );
+        if self.fruitless > MOST_FRUITLESS || self.resumptions > MOST_RESUMPTIONS {
+            return Err(BrokenOff::TooOften(cause).into());
+        }
+        self.resumed_at = self.span.position;
+        self.state = State::Reopening(Box::pin(Arc::clone(source).reopen(self.span)));
+        Ok(())
+    }
+
+    fn end(&mut self, error: BoxError) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.state = State::Ended;
+        tracing::warn!(
+            instance = %self.source.upstream.instance,
+            digest = %self.source.digest,
+            position = self.span.position,
+            error = chain(&*error),
+            "a blob cannot be completed and is cut"
+        );
+        Poll::Ready(Some(Err(error)))
+    }
+}
+
+impl HttpBody for BlobBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        loop {
+            let cause: BoxError = match &mut this.state {
+                State::Ended => return Poll::Ready(None),
+                State::Reopening(opening) => match std::task::ready!(opening.as_mut().poll(cx)) {
+                    Ok(body) => {
+                        this.source.upstream.parts.metrics.blob_resumed();
+                        this.timer.progress();
+                        this.state = State::Reading(body);
+                        continue;
+                    }
+                    Err(error) => return this.end(error),
+                },
+                State::Reading(body) => match Pin::new(body).poll_frame(cx) {
+                    Poll::Pending => std::task::ready!(this.timer.poll_stalled(cx)).into(),
+                    Poll::Ready(Some(Ok(frame))) => {
+                        this.timer.progress();
+                        // Trailers say nothing about a blob.
+                        let Ok(data) = frame.into_data() else { continue };
+                        this.span.position += data.len() as u64;
+                        if this.span.position > this.span.end {
+                            return this.end(BrokenOff::TooLong.into());
+                        }
+                        return Poll::Ready(Some(Ok(Frame::data(data))));
+                    }
+                    Poll::Ready(Some(Err(error))) => error,
+                    Poll::Ready(None) => BrokenOff::TooShort.into(),
+                },
+            };
+            if this.span.position == this.span.end {
+                this.state = State::Ended;
+                return Poll::Ready(None);
+            }
+            if let Err(error) = this.resume(cause) {
+                return this.end(error);
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.state, State::Ended) || self.span.position == self.span.end
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.span.end - self.span.position.min(self.span.end))
+    }
+}

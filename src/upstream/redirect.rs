@@ -1,0 +1,210 @@
+//! From a blob's name to its bytes: the registry's redirect, and the hops behind it.
+//!
+//! Each hop is a request made from nothing: method, URL, who asks, and the range. No header of the client, of the
+//! registry or of an earlier hop travels, above all no `Authorization`, which a bucket would refuse and nobody but the
+//! registry may see. A URL is sent byte for byte as it came.
+
+use http::header::{LOCATION, RANGE};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use tokio::time::sleep;
+
+use super::allow::is_bucket;
+use super::retry;
+use super::send::{Budget, Question, error_text, failure, throttled};
+use super::{Place, Upstream, UpstreamError};
+use crate::http::Body;
+use crate::http::body::empty;
+use crate::http::headers;
+use crate::http::origin::{SafeUri, UriError};
+use crate::oci::Digest;
+use crate::telemetry::metrics::Target;
+
+/// Most hops behind the registry's redirect; ACR needs one.
+const MOST_HOPS: usize = 5;
+
+/// OSS' name for a request, for a support ticket.
+const X_OSS_REQUEST_ID: &str = "x-oss-request-id";
+
+/// An answer that holds bytes of a blob, or 416.
+pub(super) struct Opened {
+    pub(super) response: Response<Body>,
+    /// Who sent it.
+    pub(super) host: String,
+}
+
+/// Where the registry says a blob is.
+pub(super) enum Located {
+    /// In its own answer.
+    Here(Opened),
+    /// Behind a URL that is allowed.
+    There(SafeUri),
+}
+
+/// Why a URL led to no bytes.
+enum FollowError {
+    /// The URL may have been too old, or its signer's key has changed: a new one may help.
+    Stale(UpstreamError),
+    Final(UpstreamError),
+}
+
+impl From<UpstreamError> for FollowError {
+    fn from(error: UpstreamError) -> Self {
+        Self::Final(error)
+    }
+}
+
+impl Upstream {
+    /// Opens a blob at its place, from `range` on. A URL that the bucket refuses is asked for anew, once.
+    pub(super) async fn open(
+        &self,
+        place: &Place,
+        digest: &Digest,
+        range: Option<&HeaderValue>,
+        budget: &Budget,
+    ) -> Result<Opened, UpstreamError> {
+        let mut renewed = false;
+        loop {
+            let uri = match self.locate(place, digest, range, budget).await? {
+                Located::Here(opened) => return Ok(opened),
+                Located::There(uri) => uri,
+            };
+            match self.follow(uri, range, budget).await {
+                Ok(opened) => return Ok(opened),
+                Err(FollowError::Stale(error)) if !renewed => {
+                    renewed = true;
+                    tracing::debug!(error = %error, "asking the registry for a fresh blob URL");
+                    self.parts.metrics.upstream_retry(Target::Oss);
+                }
+                Err(FollowError::Stale(error) | FollowError::Final(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Asks the registry where a blob is.
+    pub(super) async fn locate(
+        &self,
+        place: &Place,
+        digest: &Digest,
+        range: Option<&HeaderValue>,
+        budget: &Budget,
+    ) -> Result<Located, UpstreamError> {
+        let question = Question {
+            method: Method::GET,
+            target: format!("/v2/{}/blobs/{digest}", place.repository),
+            headers: with_range(headers::to_registry(&HeaderMap::new()), range),
+        };
+        let response = self.ask(place, &question, budget).await?;
+        let host = place.host.to_string();
+        if !response.status().is_redirection() {
+            return Ok(Located::Here(Opened { response, host }));
+        }
+        self.parts.metrics.blob_redirected();
+        // A relative location would lead back to the registry, without a bearer: there is nothing there.
+        let location = location(&response).and_then(SafeUri::parse);
+        let uri = location.map_err(|source| UpstreamError::RedirectMalformed { host, source })?;
+        self.admit(uri).map(Located::There)
+    }
+
+    async fn follow(
+        &self,
+        mut uri: SafeUri,
+        range: Option<&HeaderValue>,
+        budget: &Budget,
+    ) -> Result<Opened, FollowError> {
+        for _ in 0..MOST_HOPS {
+            let host = uri.origin().host().to_owned();
+            let response = self.fetch_from(&uri, range, budget).await?;
+            match response.status() {
+                StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
+                    return Ok(Opened { response, host });
+                }
+                status if status.is_redirection() => {
+                    let next = location(&response).and_then(|location| uri.join(location));
+                    uri = self.admit(next.map_err(|source| UpstreamError::RedirectMalformed { host, source })?)?;
+                }
+                StatusCode::FORBIDDEN => return Err(FollowError::Stale(refused(host, response, budget).await)),
+                StatusCode::NOT_FOUND => return Err(UpstreamError::NotFound { host, message: None }.into()),
+                _ => return Err(refused(host, response, budget).await.into()),
+            }
+        }
+        let host = uri.origin().host().to_owned();
+        Err(UpstreamError::RedirectRefused { host, rule: "too many hops" }.into())
+    }
+
+    /// One hop, with its tries.
+    async fn fetch_from(
+        &self,
+        uri: &SafeUri,
+        range: Option<&HeaderValue>,
+        budget: &Budget,
+    ) -> Result<Response<Body>, UpstreamError> {
+        let host = || uri.origin().host().to_owned();
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let mut request = uri
+                .request(Method::GET)
+                .body(empty())
+                .map_err(|_| UpstreamError::Unexpected { host: host(), what: "its URL makes no request" })?;
+            *request.headers_mut() = with_range(headers::to_blob_host(), range);
+            let result = self.once(&self.parts.blob_client, Target::Oss, request, budget).await;
+            let (failure, error) = match result {
+                Err(error) => (failure(&error), error.into()),
+                Ok(response) => {
+                    let asked = retry::retry_after(response.headers(), self.parts.clock.now());
+                    let status = response.status();
+                    if throttled(&response) {
+                        (retry::Failure::Throttled(asked), UpstreamError::Throttled { host: host() })
+                    } else if status.is_server_error() {
+                        (retry::Failure::Broken(asked), UpstreamError::Broken { host: host(), status })
+                    } else {
+                        return Ok(response);
+                    }
+                }
+            };
+            let Some(pause) = retry::pause(tries, failure, budget.remaining()) else { return Err(error) };
+            tracing::debug!(%uri, tries, error = %error, "asking the blob host again");
+            self.parts.metrics.upstream_retry(Target::Oss);
+            sleep(pause).await;
+        }
+    }
+
+    /// Holds a URL against the rules. Plain http to a bucket becomes https, since ACR still hands out such URLs and the
+    /// scheme takes no part in the signature (cloud fact sheet, section 7.1).
+    fn admit(&self, uri: SafeUri) -> Result<SafeUri, UpstreamError> {
+        let uri = if is_bucket(uri.origin().host()) { uri.over_tls() } else { uri };
+        let rule = if !uri.origin().is_https() {
+            "it is plain http"
+        } else if !self.blob_hosts.allow(uri.origin()) {
+            "it is no bucket and not in network.blobHosts"
+        } else {
+            return Ok(uri);
+        };
+        Err(UpstreamError::RedirectRefused { host: uri.origin().host().to_owned(), rule })
+    }
+}
+
+fn with_range(mut headers: HeaderMap, range: Option<&HeaderValue>) -> HeaderMap {
+    if let Some(range) = range {
+        headers.insert(RANGE, range.clone());
+    }
+    headers
+}
+
+fn location(response: &Response<Body>) -> Result<&str, UriError> {
+    let value = response.headers().get(LOCATION).ok_or(UriError::Malformed)?;
+    value.to_str().map_err(|_| UriError::Malformed)
+}
+
+/// Only the code of OSS' error document is taken: its message may repeat the signed text.
+async fn refused(host: String, response: Response<Body>, budget: &Budget) -> UpstreamError {
+    let status = response.status();
+    let plain = |text: &str| text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let request_id = response.headers().get(X_OSS_REQUEST_ID).and_then(|value| value.to_str().ok());
+    let request_id = request_id.filter(|id| plain(id)).map(str::to_owned);
+    let text = error_text(response, budget).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map(|(code, _)| code);
+    let code = code.filter(|code| plain(code)).unwrap_or_default().to_owned();
+    UpstreamError::BucketRefused { host, status, code, request_id }
+}

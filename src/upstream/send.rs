@@ -1,0 +1,225 @@
+//! One authorised request to the registry: bearer, tries, one renewal of the bearer, classification of the answer.
+
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::retry::{self, Failure};
+use super::{Place, Upstream, UpstreamError};
+use crate::error::{Blame, Explain};
+use crate::http::Body;
+use crate::http::body::{collect_limited, empty};
+use crate::http::client::{Client, ClientError};
+use crate::http::origin::SafeUri;
+use crate::oci::error_body::{self, UpstreamMessage};
+use crate::oci::{RegistryHost, Scope};
+use crate::telemetry::metrics::{Outcome, Target};
+use crate::token::Bearer;
+
+/// Longest error body that is read.
+const LONGEST_ERROR: usize = 8 * 1024;
+/// How long an error body is waited for; its words are not worth more.
+const ERROR_BODY_LIMIT: Duration = Duration::from_secs(2);
+
+/// The time that all tries of one pull request share.
+#[derive(Debug)]
+pub(super) struct Budget {
+    deadline: Instant,
+}
+
+impl Budget {
+    pub(super) fn start() -> Self {
+        Self { deadline: Instant::now() + retry::BUDGET }
+    }
+
+    pub(super) fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// How long one try may take.
+    pub(super) fn head_limit(&self) -> Duration {
+        self.remaining().min(retry::HEAD_LIMIT)
+    }
+}
+
+/// What is asked of the registry.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) method: Method,
+    /// Path and query, from `/v2/` on.
+    pub(super) target: String,
+    pub(super) headers: HeaderMap,
+}
+
+/// What to make of an answer.
+enum Verdict {
+    Use(Response<Body>),
+    /// The bearer was refused; the challenge that came with it.
+    Renew(Option<String>),
+    Again(Failure, UpstreamError),
+    Final(UpstreamError),
+}
+
+impl Upstream {
+    /// Asks until there is an answer below 400 (or 416, which is one), the budget is used up, or asking is pointless.
+    pub(super) async fn ask(
+        &self,
+        place: &Place,
+        question: &Question,
+        budget: &Budget,
+    ) -> Result<Response<Body>, UpstreamError> {
+        let scope = Scope::pull(place.repository.clone());
+        let mut others = self.hosts(&place.host).len() - 1;
+        let mut hosts = self.hosts(&place.host).iter().cycle();
+        let mut host = hosts.next().unwrap_or(&place.host);
+        let mut renewed = false;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let bearer = match self.bearer(host, &scope, budget).await {
+                Ok(bearer) => bearer,
+                // The challenge is asked of the same host as the pull, which may not be reachable.
+                Err(error) if error.blame() == Blame::Network && others > 0 => {
+                    others -= 1;
+                    host = hosts.next().unwrap_or(&place.host);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let request = question.authorised(host, &bearer)?;
+            let verdict = match self.once(&self.parts.client, Target::Registry, request, budget).await {
+                Ok(response) => self.judge(response, host, !renewed, budget).await,
+                Err(error) => Verdict::Again(failure(&error), error.into()),
+            };
+            let (failure, error) = match verdict {
+                Verdict::Use(response) => return Ok(response),
+                Verdict::Final(error) => return Err(error),
+                Verdict::Renew(challenge) => {
+                    renewed = true;
+                    self.parts.tokens.refused(host, &scope, &bearer, challenge.as_deref());
+                    continue;
+                }
+                Verdict::Again(failure, error) => (failure, error),
+            };
+            let Some(pause) = retry::pause(tries, failure, budget.remaining()) else { return Err(error) };
+            if matches!(failure, Failure::Connection | Failure::Silence) {
+                host = hosts.next().unwrap_or(&place.host);
+            }
+            tracing::debug!(%host, tries, error = %error, "asking the registry again");
+            self.parts.metrics.upstream_retry(Target::Registry);
+            sleep(pause).await;
+        }
+    }
+
+    /// One try, counted.
+    pub(super) async fn once(
+        &self,
+        client: &Client,
+        target: Target,
+        request: Request<Body>,
+        budget: &Budget,
+    ) -> Result<Response<Body>, ClientError> {
+        let begin = Instant::now();
+        let result = client.send(request, budget.head_limit()).await;
+        let outcome = match &result {
+            Ok(response) if response.status().is_server_error() || throttled(response) => Outcome::Failed,
+            Ok(response) if response.status().is_client_error() => Outcome::Refused,
+            Ok(_) => Outcome::Ok,
+            Err(_) => Outcome::Failed,
+        };
+        self.parts.metrics.upstream_request(target, outcome, begin.elapsed());
+        result
+    }
+
+    /// Where the registry is asked, in order of preference.
+    fn hosts<'a>(&'a self, named: &'a RegistryHost) -> &'a [RegistryHost] {
+        if self.pull_from.is_empty() { std::slice::from_ref(named) } else { &self.pull_from }
+    }
+
+    async fn bearer(
+        &self,
+        host: &RegistryHost,
+        scope: &Scope,
+        budget: &Budget,
+    ) -> Result<std::sync::Arc<Bearer>, UpstreamError> {
+        let bearer = timeout_at(budget.deadline, self.parts.tokens.bearer(host, scope)).await;
+        bearer.map_err(|_| UpstreamError::Late)?.map_err(UpstreamError::Token)
+    }
+
+    async fn judge(&self, response: Response<Body>, host: &RegistryHost, may_renew: bool, budget: &Budget) -> Verdict {
+        let host = host.to_string();
+        let status = response.status();
+        let asked = retry::retry_after(response.headers(), self.parts.clock.now());
+        match status {
+            StatusCode::UNAUTHORIZED if may_renew => {
+                let challenges = response.headers().get_all(WWW_AUTHENTICATE);
+                let lines: Vec<_> = challenges.iter().filter_map(|line| line.to_str().ok()).collect();
+                Verdict::Renew((!lines.is_empty()).then(|| lines.join(", ")))
+            }
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                let message = words(response, budget).await;
+                if may_renew && message.as_ref().is_some_and(says_expired) {
+                    return Verdict::Renew(None);
+                }
+                Verdict::Final(UpstreamError::Denied { host, message })
+            }
+            StatusCode::NOT_FOUND => {
+                Verdict::Final(UpstreamError::NotFound { host, message: words(response, budget).await })
+            }
+            StatusCode::TOO_MANY_REQUESTS => {
+                Verdict::Again(Failure::Throttled(asked), UpstreamError::Throttled { host })
+            }
+            StatusCode::RANGE_NOT_SATISFIABLE => Verdict::Use(response),
+            status if status.is_server_error() => {
+                Verdict::Again(Failure::Broken(asked), UpstreamError::Broken { host, status })
+            }
+            status if status.is_client_error() => {
+                Verdict::Final(UpstreamError::Refused { host, status, message: words(response, budget).await })
+            }
+            _ => Verdict::Use(response),
+        }
+    }
+}
+
+impl Question {
+    fn authorised(&self, host: &RegistryHost, bearer: &Bearer) -> Result<Request<Body>, UpstreamError> {
+        let unusable = |what| UpstreamError::Unexpected { host: host.to_string(), what };
+        let uri =
+            SafeUri::parse(&format!("https://{host}{}", self.target)).map_err(|_| unusable("its name makes no URL"))?;
+        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", bearer.token.expose()))
+            .map_err(|_| unusable("its bearer is no header value"))?;
+        authorization.set_sensitive(true);
+        let mut request =
+            uri.request(self.method.clone()).body(empty()).map_err(|_| unusable("its name makes no request"))?;
+        *request.headers_mut() = self.headers.clone();
+        request.headers_mut().insert(AUTHORIZATION, authorization);
+        Ok(request)
+    }
+}
+
+pub(super) const fn failure(error: &ClientError) -> Failure {
+    match error {
+        ClientError::Timeout { .. } => Failure::Silence,
+        ClientError::Connect { .. } | ClientError::Closed { .. } => Failure::Connection,
+    }
+}
+
+pub(super) fn throttled(response: &Response<Body>) -> bool {
+    response.status() == StatusCode::TOO_MANY_REQUESTS
+}
+
+/// The first bytes of an error body, as far as they come soon.
+pub(super) async fn error_text(response: Response<Body>, budget: &Budget) -> Option<bytes::Bytes> {
+    let limit = budget.remaining().min(ERROR_BODY_LIMIT);
+    timeout(limit, collect_limited(response.into_body(), LONGEST_ERROR)).await.ok()?.ok()
+}
+
+async fn words(response: Response<Body>, budget: &Budget) -> Option<UpstreamMessage> {
+    error_body::first(&error_text(response, budget).await?)
+}
+
+fn says_expired(message: &UpstreamMessage) -> bool {
+    message.message.to_ascii_lowercase().contains("expired")
+}
