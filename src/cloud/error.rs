@@ -69,6 +69,13 @@ impl CloudError {
         self
     }
 
+    /// An error answer, for tests of those who have to cope with it.
+    #[cfg(test)]
+    pub(crate) fn refused(action: &'static str, status: u16, code: &str) -> Self {
+        let problem = Problem::Refused { status, code: code.to_owned(), message: None, asked: None };
+        Details { action, host: "sts.aliyuncs.com".to_owned(), subject: None, request_id: None, problem }.into()
+    }
+
     /// The API's name, such as `AssumeRole`.
     #[must_use]
     pub const fn action(&self) -> &'static str {
