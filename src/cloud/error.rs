@@ -48,6 +48,12 @@ pub(crate) enum Problem {
 }
 
 impl CloudError {
+    /// The API's name, such as `AssumeRole`.
+    #[must_use]
+    pub const fn action(&self) -> &'static str {
+        self.action
+    }
+
     /// The cloud's error code; empty where there is none.
     #[must_use]
     pub fn code(&self) -> &str {

@@ -34,6 +34,9 @@ pub use sign::SignatureScheme;
 pub use skew::CloudClock;
 pub use sts::{SessionRequest, Sts};
 
+pub(crate) use answer::asked_pause;
+pub(crate) use time::http_date;
+
 use call::Caller;
 use endpoints::Region;
 

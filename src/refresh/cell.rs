@@ -133,10 +133,8 @@ impl<L: Load> RefreshCell<L> {
         if let Some(held) = inner.current.load_full()
             && held.is_usable(later(now, LEAST_USE))
         {
-            if now.as_millisecond() >= inner.due.load(Ordering::Acquire) {
-                // The renewal runs by itself; this caller has what it needs.
-                drop(self.join(false));
-            }
+            // The renewal runs by itself; this caller has what it needs.
+            self.nudge_at(now);
             inner.metrics.token_cache(inner.hop, CacheResult::Hit);
             return Ok(held);
         }
@@ -181,6 +179,17 @@ impl<L: Load> RefreshCell<L> {
             inner.due.store(later(now, pause).as_millisecond(), Ordering::Release);
         }
         inner.nearer.notify_one();
+    }
+
+    /// Starts the renewal of a value that is due, without waiting for it.
+    pub fn nudge(&self) {
+        self.nudge_at(self.0.clock.now());
+    }
+
+    fn nudge_at(&self, now: Timestamp) {
+        if now.as_millisecond() >= self.0.due.load(Ordering::Acquire) {
+            drop(self.join(false));
+        }
     }
 
     /// Keeps the value fresh for as long as the returned future is polled, whether anybody asks for it or not.
