@@ -120,6 +120,7 @@ impl App {
         let (pulls, listen) = bind("listen", config.listen).await?;
         let (operators, admin) = bind("admin", config.admin).await?;
         let metrics = Metrics::new();
+        metrics.describe_process(env!("CARGO_PKG_VERSION"), surroundings.commit);
         let (readiness, latch) = Readiness::new();
         let fleet = Fleet::start(&config, Arc::clone(&surroundings.clock), metrics.clone())?;
         let build = Build { listen, commit: surroundings.commit, source: surroundings.source.clone() };

@@ -1,7 +1,7 @@
 //! `serve`: reads the configuration, sets up the log, runs the daemon until it is told to end.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::thread::available_parallelism;
 
 use tokio::runtime::{Builder, Runtime};
@@ -20,8 +20,8 @@ const WORKERS: usize = 4;
 /// Most threads for what blocks: resolving names and reading small files.
 const BLOCKING: usize = 16;
 
-pub(super) fn run(path: PathBuf, environment: Environment, overlay: Overlay) -> Result<(), Failure> {
-    let Loaded { config, notes } = load(&path, &environment, &overlay).map_err(Failure::Configuration)?;
+pub(super) fn run(path: &Path, environment: Environment, overlay: Overlay) -> Result<(), Failure> {
+    let Loaded { config, notes } = load(path, &environment, &overlay).map_err(Failure::Configuration)?;
     let system = |what: &str, error: &dyn std::error::Error| {
         Failure::runtime(format!("{what}: {error}"), "check the limits of this process (ulimit, systemd, cgroup)")
     };
@@ -30,13 +30,12 @@ pub(super) fn run(path: PathBuf, environment: Environment, overlay: Overlay) -> 
         tracing::warn!(source = %path.display(), %note, "the configuration has a remark");
     }
     let runtime = runtime().map_err(|error| system("no threads can be started", &error))?;
-    let watch = || Watch::new(path.clone(), environment, overlay);
     runtime.block_on(async {
         // Before anything else, so that a signal during the start is not lost.
         let signals = Signals::new().map_err(|error| system("signals cannot be received", &error))?;
         let source = Some(path.display().to_string());
         let surroundings = Surroundings { level, source, commit: COMMIT, ..Surroundings::default() };
-        let watch = watch();
+        let watch = Watch::new(path.to_path_buf(), environment, overlay);
         let app = start(config, surroundings).await?;
         serve(&app, signals, watch).await;
         app.shutdown().await;
