@@ -123,7 +123,7 @@ pub enum ClientError {
         source: BoxError,
     },
     /// The connection broke before the response head.
-    #[error("{host} closed the connection without an answer")]
+    #[error("connection closed without an answer by {host}")]
     Closed {
         /// The name that was asked.
         host: String,
@@ -132,7 +132,7 @@ pub enum ClientError {
         source: BoxError,
     },
     /// The response head did not come in time.
-    #[error("{host} did not answer within {after:?}")]
+    #[error("no answer within {after:?} from {host}")]
     Timeout {
         /// The name that was asked.
         host: String,

@@ -1,4 +1,6 @@
 //! Why a pull could not be served, as far as the registry and the bucket know.
+//!
+//! Each text says the point first and the host last, since the face cuts it to what fits into a reason phrase.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -23,7 +25,7 @@ pub enum UpstreamError {
     #[error("no credentials for the registry: {0}")]
     Token(Arc<TokenError>),
     /// The registry refused the pull, also with a bearer made for the purpose.
-    #[error("{host} denies the pull{}", said(.message))]
+    #[error("the registry denies the pull{} ({host})", said(.message))]
     Denied {
         /// Who refused.
         host: String,
@@ -31,7 +33,7 @@ pub enum UpstreamError {
         message: Option<UpstreamMessage>,
     },
     /// There is no such thing.
-    #[error("{host} knows no such content{}", said(.message))]
+    #[error("not found in the registry{} ({host})", said(.message))]
     NotFound {
         /// Who was asked.
         host: String,
@@ -39,7 +41,7 @@ pub enum UpstreamError {
         message: Option<UpstreamMessage>,
     },
     /// Another 4xx, which asking again does not change.
-    #[error("{host} answered {status}{}", said(.message))]
+    #[error("the registry answered {}{} ({host})", .status.as_u16(), said(.message))]
     Refused {
         /// Who answered.
         host: String,
@@ -49,13 +51,13 @@ pub enum UpstreamError {
         message: Option<UpstreamMessage>,
     },
     /// 429 until the budget was used up.
-    #[error("{host} throttles this client")]
+    #[error("throttled by {host}")]
     Throttled {
         /// Who throttles.
         host: String,
     },
     /// 5xx until the budget was used up.
-    #[error("{host} answered {status}")]
+    #[error("status {} from {host}", .status.as_u16())]
     Broken {
         /// Who answered.
         host: String,
@@ -69,7 +71,7 @@ pub enum UpstreamError {
     #[error("no answer from the registry in time")]
     Late,
     /// The registry sent the client to a place that bytes may not come from.
-    #[error("the redirect to {host} is refused: {rule}")]
+    #[error("redirect refused, {rule} ({host})")]
     RedirectRefused {
         /// Where to.
         host: String,
@@ -77,7 +79,7 @@ pub enum UpstreamError {
         rule: &'static str,
     },
     /// The registry sent a redirect that cannot be read.
-    #[error("{host} sent an unusable redirect: {source}")]
+    #[error("unusable redirect, {source} ({host})")]
     RedirectMalformed {
         /// Who sent it.
         host: String,
@@ -85,7 +87,7 @@ pub enum UpstreamError {
         source: UriError,
     },
     /// The bucket refused a URL that had just been signed.
-    #[error("the bucket {host} answered {status} {code} to a fresh URL")]
+    #[error("the bucket refused a fresh URL with {} {code} ({host})", .status.as_u16())]
     BucketRefused {
         /// Which bucket.
         host: String,
@@ -97,7 +99,7 @@ pub enum UpstreamError {
         request_id: Option<String>,
     },
     /// An answer that breaks the protocol.
-    #[error("{host} sent an answer that cannot be used: {what}")]
+    #[error("unusable answer, {what} ({host})")]
     Unexpected {
         /// Who sent it.
         host: String,
@@ -105,7 +107,7 @@ pub enum UpstreamError {
         what: &'static str,
     },
     /// A manifest that could not be read to its end, or is too long.
-    #[error("the manifest from {host} could not be read: {source}")]
+    #[error("the manifest could not be read, {source} ({host})")]
     Manifest {
         /// Who sent it.
         host: String,

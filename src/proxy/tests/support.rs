@@ -1,0 +1,217 @@
+//! A simulated cloud, a face in front of it, and a client.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use cloudsim::CloudSim;
+use cloudsim::image::Image;
+use cloudsim::jwt::SigningKey;
+use cloudsim::ram::setup;
+use http::{HeaderMap, Request, StatusCode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::super::{Params, Table, serve};
+use crate::clock::{SystemClock, Timestamp, later};
+use crate::error::BoxError;
+use crate::http::body::{collect_limited, empty};
+use crate::http::client::{self, Client, HostOverride, HostTarget, TargetHost};
+use crate::oci::error_body::{UpstreamMessage, first};
+use crate::oci::{InstanceId, RegistryHost, Scope};
+use crate::telemetry::metrics::Metrics;
+use crate::token::{Bearer, BoxFuture, ProvideBearer, TokenError};
+use crate::upstream::{self, BlobMode, BlobParams, Upstream};
+
+pub(super) const VPC: &str = "demo-registry-vpc.cn-hangzhou.cr.aliyuncs.com";
+pub(super) const PUBLIC: &str = "demo-registry.cn-hangzhou.cr.aliyuncs.com";
+pub(super) const REPOSITORY: &str = "team/app";
+/// Larger than every buffer of the daemon.
+const LAYER: usize = 3 * 1024 * 1024;
+const LARGEST: usize = 64 * 1024 * 1024;
+
+/// Makes bearers that the simulated registry accepts, as its realm would.
+#[derive(Debug, Default)]
+pub(super) struct Forged {
+    generation: AtomicU32,
+    /// How often a bearer was asked for.
+    pub(super) asked: AtomicUsize,
+    /// How often one was refused.
+    pub(super) refused: AtomicUsize,
+}
+
+impl ProvideBearer for Forged {
+    fn bearer<'a>(
+        &'a self,
+        _host: &'a RegistryHost,
+        scope: &'a Scope,
+    ) -> BoxFuture<'a, Result<Arc<Bearer>, Arc<TokenError>>> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let now = crate::clock::Clock::now(&SystemClock).as_second();
+        let actions = if scope.repository().as_str().starts_with("forbidden/") { "push" } else { "pull" };
+        let token = SigningKey::shared().sign(&serde_json::json!({
+            "iss": "dockerauth.aliyuncs.com",
+            "aud": format!("registry.aliyuncs.com:{}:china:{}", setup::REGION, setup::INSTANCE),
+            "sub": "cr_temp_user",
+            "iat": now,
+            "nbf": now - 300,
+            "exp": now + 600,
+            "jti": format!("{:08X}test", self.generation.load(Ordering::SeqCst)),
+            "access": [{ "type": "repository", "name": scope.repository().as_str(), "actions": [actions] }],
+        }));
+        let expires = later(Timestamp::UNIX_EPOCH, Duration::from_secs(now.unsigned_abs() + 600));
+        Box::pin(async move { Ok(Arc::new(Bearer { token: token.into(), expires })) })
+    }
+
+    fn refused(&self, _host: &RegistryHost, _scope: &Scope, _bearer: &Bearer, challenge: Option<&str>) {
+        assert!(challenge.is_none_or(|challenge| challenge.contains("Bearer realm=")), "{challenge:?}");
+        self.refused.fetch_add(1, Ordering::SeqCst);
+        self.generation.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// What can be set up differently.
+pub(super) struct Setup {
+    pub(super) face: Params,
+    pub(super) mode: BlobMode,
+    pub(super) repositories: Vec<String>,
+    pub(super) pull_from: Vec<RegistryHost>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { face: Params::default(), mode: BlobMode::Stream, repositories: Vec::new(), pull_from: Vec::new() }
+    }
+}
+
+pub(super) struct World {
+    pub(super) cloud: CloudSim,
+    pub(super) tokens: Arc<Forged>,
+    pub(super) image: Image,
+    pub(super) address: SocketAddr,
+    client: Client,
+    shutdown: watch::Sender<bool>,
+    pub(super) served: JoinHandle<()>,
+}
+
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Result<Bytes, String>,
+}
+
+impl Answer {
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub(super) fn bytes(&self) -> &Bytes {
+        self.body.as_ref().unwrap()
+    }
+
+    pub(super) fn error(&self) -> UpstreamMessage {
+        first(self.bytes()).unwrap_or_else(|| panic!("{} without an error body", self.status))
+    }
+}
+
+impl World {
+    pub(super) async fn new() -> Self {
+        Self::with(Setup::default()).await
+    }
+
+    pub(super) async fn with(setup: Setup) -> Self {
+        let cloud = CloudSim::start().await.unwrap();
+        let image = Image::random(2, LAYER, 7);
+        cloud.push(setup::INSTANCE, REPOSITORY, "v1", &image).unwrap();
+        let overrides = cloud
+            .hosts()
+            .into_iter()
+            .map(|(name, at)| HostOverride {
+                name,
+                targets: vec![HostTarget { host: TargetHost::Address(at.ip()), port: Some(at.port()) }],
+            })
+            .collect();
+        let client = Client::new(client::Params {
+            overrides,
+            extra_roots: Some(cloud.ca_pem().to_owned()),
+            connect_timeout: Duration::from_secs(5),
+        })
+        .unwrap();
+        let tokens = Arc::new(Forged::default());
+        let metrics = Metrics::new();
+        let instance = InstanceId::parse(setup::INSTANCE).unwrap();
+        let upstream = Upstream::new(
+            upstream::Params {
+                instance: instance.clone(),
+                pull_from: setup.pull_from,
+                repositories: setup.repositories,
+                blob_hosts: Vec::new(),
+                blobs: BlobParams { mode: setup.mode, connections: 4, part_size: 8 << 20, memory: 128 << 20 },
+            },
+            upstream::Parts {
+                tokens: Arc::clone(&tokens) as Arc<dyn ProvideBearer>,
+                client: client.clone(),
+                blob_client: client.http1_only(),
+                metrics: metrics.instance(&instance),
+                clock: SystemClock::shared(),
+            },
+        );
+        let domains = [VPC, PUBLIC].map(|domain| RegistryHost::parse(domain).unwrap()).to_vec();
+        let table = Arc::new(ArcSwap::from_pointee(Table::build([(domains, upstream)])));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (shutdown, mut stopped) = watch::channel(false);
+        let served = tokio::spawn(async move {
+            serve(listener, table, &metrics, setup.face, async move {
+                drop(stopped.wait_for(|stopped| *stopped).await);
+            })
+            .await;
+        });
+        Self { cloud, tokens, image, address, client, shutdown, served }
+    }
+
+    pub(super) fn shut_down(&self) {
+        self.shutdown.send_replace(true);
+    }
+
+    /// A path and query that names the instance by `ns`.
+    pub(super) fn target(&self, rest: &str) -> String {
+        let separator = if rest.contains('?') { '&' } else { '?' };
+        format!("/v2/{REPOSITORY}/{rest}{separator}ns={VPC}")
+    }
+
+    pub(super) async fn get(&self, target: &str) -> Answer {
+        self.ask("GET", target, &[]).await
+    }
+
+    pub(super) async fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = Request::builder().method(method).uri(format!("http://{}{target}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(empty()).unwrap();
+        let (head, body) = self.client.send(request, Duration::from_secs(30)).await.unwrap().into_parts();
+        let body = collect_limited(body, LARGEST).await.map_err(|error| crate::error::chain(&error));
+        Answer { status: head.status, headers: head.headers, body }
+    }
+
+    /// Sends bytes and reads until the other side closes.
+    pub(super) async fn raw(&self, bytes: &[u8]) -> Result<Vec<u8>, BoxError> {
+        let mut stream = TcpStream::connect(self.address).await?;
+        stream.write_all(bytes).await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        Ok(answer)
+    }
+
+    pub(super) fn layer(&self) -> (&str, &Bytes) {
+        let digest = &self.image.layers[0];
+        let (_, bytes) = self.image.blobs.iter().find(|(name, _)| name == digest).unwrap();
+        (digest, bytes)
+    }
+}
