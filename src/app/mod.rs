@@ -117,6 +117,7 @@ impl App {
         if config.client_token_file.is_some() && !config.listen.ip().is_loopback() {
             return Err(StartError::ClientAuth(config.listen));
         }
+        note_without_effect(&config);
         let (pulls, listen) = bind("listen", config.listen).await?;
         let (operators, admin) = bind("admin", config.admin).await?;
         let metrics = Metrics::new();
@@ -199,6 +200,17 @@ impl App {
         }
         self.operators.0.abort();
         tracing::info!("ended");
+    }
+}
+
+/// Keys that are understood and not yet acted upon must not pass in silence.
+fn note_without_effect(config: &Config) {
+    let set = [
+        ("clientAuth.tokenFile", config.client_token_file.is_some()),
+        ("network.blobProxy", config.network.blob_proxy.is_some()),
+    ];
+    for (key, _) in set.iter().filter(|(_, set)| *set) {
+        tracing::warn!(key, "this key has no effect in this version");
     }
 }
 

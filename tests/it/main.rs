@@ -5,4 +5,5 @@
 mod app;
 mod architecture;
 mod cli;
+mod serve;
 mod support;
