@@ -46,19 +46,21 @@ fn push_instance(page: &mut String, instance: &InstanceStatus) {
     if let Some(error) = &instance.last_error {
         let advice = error.advice.as_deref().unwrap_or_default();
         page.push_str(&format!(
-            "<p class=\"bad\">{}<br>{} ({})</p>\n",
+            "<p class=\"bad\">{} at {}: {}<br>{}</p>\n",
+            escape(&error.hop),
+            escape(&error.at),
             escape(&error.text),
-            escape(advice),
-            escape(&error.blame)
+            escape(advice)
         ));
     }
     if instance.hops.is_empty() {
         return;
     }
-    page.push_str("<table>\n<tr><th>hop</th><th>name</th><th>expires</th></tr>\n");
+    page.push_str("<table>\n<tr><th>hop</th><th>name</th><th>expires</th><th></th></tr>\n");
     for hop in &instance.hops {
         let expires = hop.expires.as_deref().unwrap_or("not held");
-        let cells = [hop.hop.as_str(), &hop.name, expires].map(|cell| format!("<td>{}</td>", escape(cell)));
+        let cells = [hop.hop.as_str(), &hop.name, expires, hop.note.as_deref().unwrap_or_default()]
+            .map(|cell| format!("<td>{}</td>", escape(cell)));
         page.push_str(&format!("<tr>{}</tr>\n", cells.concat()));
     }
     page.push_str("</table>\n");

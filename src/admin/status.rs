@@ -71,16 +71,19 @@ pub struct HopStatus {
     /// When it expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
+    /// Worth knowing although it works.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// A failure, as people need it.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorStatus {
+    /// The step of the role chain, as in the metrics' label `hop`.
+    pub hop: String,
     /// What happened, causes included.
     pub text: String,
-    /// Who has to act.
-    pub blame: String,
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
@@ -88,6 +91,5 @@ pub struct ErrorStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
     /// When.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub at: Option<String>,
+    pub at: String,
 }

@@ -24,16 +24,17 @@ impl Report for Fixed {
 fn admin(instance_ready: bool) -> (Admin, Latch) {
     let (readiness, latch) = Readiness::new();
     let error = ErrorStatus {
+        hop: "assume_role".into(),
         text: "AssumeRole was refused: <NoPermission>".into(),
-        blame: "account B".into(),
         advice: Some("allow it".into()),
         request_id: None,
-        at: None,
+        at: "2026-01-02T03:10:00Z".into(),
     };
     let hop = HopStatus {
         hop: "assume_role".into(),
         name: "acs:ram::222222222222:role/acr-pull".into(),
         issued: None,
+        note: None,
         expires: Some("2026-01-02T04:04:05Z".into()),
     };
     let status = Status {
@@ -88,7 +89,7 @@ async fn the_status_is_json_and_the_page_escapes_what_the_cloud_said() {
     let (_, text) = ask(&admin, Method::GET, "/status").await;
     let status: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(status["instances"][0]["hops"][0]["expires"], "2026-01-02T04:04:05Z");
-    assert_eq!(status["instances"][0]["lastError"]["blame"], "account B");
+    assert_eq!(status["instances"][0]["lastError"]["hop"], "assume_role");
     let (_, page) = ask(&admin, Method::GET, "/").await;
     assert!(page.contains("&lt;NoPermission&gt;") && !page.contains("<NoPermission>"), "{page}");
 }

@@ -108,7 +108,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let environment = Environment::of_process();
     let result = match cli.command {
-        Command::Serve(settings) => serve::run(settings.config.clone(), environment, settings.overlay()),
+        Command::Serve(settings) => serve::run(&settings.config, environment, settings.overlay()),
         Command::Check { settings, output } => {
             check::run(&settings.config, &environment, &settings.overlay(), output.output)
         }

@@ -100,10 +100,18 @@ fn id(edition: &Edition, region: Option<&Region>) -> Option<InstanceId> {
 
 /// The Personal Edition's domains follow from its region; an Enterprise Edition instance's do not.
 fn default_domains(edition: &Edition, region: Option<&Region>) -> Domains {
-    let (Edition::Personal, Some(region)) = (edition, region) else { return Domains::Discover };
+    match (edition, region) {
+        (Edition::Personal, Some(region)) => Domains::Named(personal_domains(region)),
+        _ => Domains::Discover,
+    }
+}
+
+/// The domains of the Personal Edition in a region: public, VPC, and the one of the classic network.
+#[must_use]
+pub fn personal_domains(region: &Region) -> Vec<RegistryHost> {
     let host = |form: &str| RegistryHost::parse(&format!("{form}.{region}.aliyuncs.com"));
     let hosts = ["registry", "registry-vpc", "registry-internal"].map(host);
-    Domains::Named(hosts.into_iter().flatten().collect())
+    hosts.into_iter().flatten().collect()
 }
 
 /// Personal Edition instances of the newer kind give no temporary login; their domains are easy to recognise.

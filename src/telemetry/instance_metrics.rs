@@ -204,10 +204,11 @@ impl InstanceMetrics {
         self.last_success.set(seconds(at));
     }
 
-    /// When a pull request was last answered in full, in seconds since the epoch; 0 until then.
+    /// When a pull request was last answered in full.
     #[must_use]
-    pub fn last_success(&self) -> f64 {
-        self.last_success.get()
+    pub fn last_success(&self) -> Option<Timestamp> {
+        let seconds = Some(self.last_success.get()).filter(|seconds| *seconds > 0.0)?;
+        Timestamp::UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?).ok()
     }
 }
 

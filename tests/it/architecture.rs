@@ -21,9 +21,22 @@ const RULES: &[(&str, &[&str])] = &[
     ("token", &["error", "clock", "secret", "oci", "telemetry", "refresh", "http", "cloud", "credentials"]),
     // The registry side is handed bearers and knows nothing of how they come about.
     ("upstream", &["error", "clock", "secret", "oci", "telemetry", "refresh", "http", "token"]),
+    // The face sees errors of all below it, since it is the one place that turns them into answers.
     (
         "proxy",
-        &["error", "clock", "secret", "oci", "telemetry", "http::Body", "http::body", "http::headers", "upstream"],
+        &[
+            "error",
+            "clock",
+            "secret",
+            "oci",
+            "telemetry",
+            "http::Body",
+            "http::body",
+            "http::headers",
+            "http::client::ClientError",
+            "token::TokenError",
+            "upstream",
+        ],
     ),
     ("admin", &["error", "clock", "secret", "oci", "telemetry"]),
     ("containerd", &["error", "clock", "secret", "oci"]),

@@ -119,6 +119,13 @@ fn rrsa_that_is_switched_on_does_not_fall_back_to_the_nodes_role() {
 }
 
 #[test]
+fn a_role_chain_that_leads_back_to_itself_is_refused() {
+    let keys = "rrsaRoleARN: acs:ram::1:role/a\nrrsaOIDCProviderRoleARN: acs:ram::1:oidc-provider/b\nassumeRoleARN: acs:ram::1:role/a";
+    let unusable = load_text(&instance_with(keys)).unwrap_err();
+    assert_eq!(paths(&unusable.problems), ["instances[0]"], "{:?}", unusable.problems);
+}
+
+#[test]
 fn wrong_indentation_in_the_incumbents_string_is_found_with_its_line() {
     let text = "kind: ConfigMap\nmetadata: {name: acr-configuration}\ndata:\n  acr-registry-info: |\n    - instanceId: cri-1\n     domains: a.example.com\n";
     let unusable = load_text(text).unwrap_err();

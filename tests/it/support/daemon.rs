@@ -58,7 +58,7 @@ impl Daemon {
         });
         let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut daemon = Self { child, listen: unknown, admin: unknown, log, lines, reader: Some(reader), dir };
-        let started = daemon.wait_for_line(START_LIMIT, |line| line["msg"] == "listening").await;
+        let started = daemon.wait_for_line(START_LIMIT, |line| line["msg"] == "serving").await;
         let address = |name: &str| started[name].as_str().and_then(|text| text.parse().ok()).expect(name);
         daemon.listen = address("listen");
         daemon.admin = address("admin");

@@ -4,6 +4,7 @@ pub(crate) mod client;
 pub(crate) mod containerd;
 pub(crate) mod cri;
 pub(crate) mod daemon;
+pub(crate) mod node;
 
 use cloudsim::image::Image;
 use cloudsim::ram::setup;
