@@ -101,14 +101,14 @@ impl Refusal {
         let request_id = error.request_id();
         let blame = error.blame().as_str();
         if matches!(error, UpstreamError::NotFound { .. }) {
-            tracing::debug!(status = status.as_u16(), error = chain(error), "the registry has no such content");
+            tracing::debug!(status = status.as_u16(), error = error.details(), "the registry has no such content");
         } else {
             tracing::warn!(
                 status = status.as_u16(),
                 blame,
                 request_id,
                 advice = advice.as_deref(),
-                error = chain(error),
+                error = error.details(),
                 "a pull request failed"
             );
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::error::{Blame, Explain, Retry};
+use crate::error::{Blame, Explain, Retry, chain};
 use crate::http::body::CollectError;
 use crate::http::client::ClientError;
 use crate::http::origin::UriError;
@@ -136,6 +136,16 @@ pub enum ErrorKind {
 }
 
 impl UpstreamError {
+    /// The error with all of its causes, for the log.
+    #[must_use]
+    pub fn details(&self) -> String {
+        match self {
+            // Its own text repeats the token's error, whose causes are what is missing.
+            Self::Token(error) => chain(&**error),
+            other => chain(other),
+        }
+    }
+
     /// Which kind of failure this is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
