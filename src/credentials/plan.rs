@@ -1,4 +1,7 @@
 //! The role chain as data, checked before any I/O.
+//!
+//! What STS would refuse after a round trip (AssumeRole: session name, duration, policy, external id) and what it would
+//! never notice (a circle of roles) is refused here, all at once.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -137,7 +140,7 @@ pub enum SessionPolicy {
 }
 
 /// The role chain of one instance.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Params {
     /// The first credential. With several, the first that is configured wins (`credentialSource: auto`).
     pub bases: Vec<Base>,
@@ -147,10 +150,110 @@ pub struct Params {
     pub duration: Duration,
     /// `RoleSessionName`: at most 32 characters, tells cluster and node apart in the audit log.
     pub session_name: String,
-    /// Narrows every hop.
+    /// Narrows the last hop; those before it are narrowed to the next step unless it is `None`.
     pub session_policy: SessionPolicy,
     /// `externalId`, sent with the last hop.
     pub external_id: Option<String>,
     /// `expiringThreshold`.
     pub expiring_threshold: Duration,
 }
+
+/// The shortest session of any role, in seconds (AssumeRole, `DurationSeconds`).
+const SHORTEST_SESSION: u64 = 900;
+/// The longest session of any role, in seconds (AssumeRole, `DurationSeconds`).
+const LONGEST_SESSION: u64 = 43_200;
+/// The longest session name: the page says 64, an older page and the error's own text say 32.
+const LONGEST_SESSION_NAME: usize = 32;
+/// The longest session policy in characters.
+const LONGEST_POLICY: usize = 2048;
+/// The longest external id.
+const LONGEST_EXTERNAL_ID: usize = 1224;
+
+/// A chain that was checked: one base or more, then hops.
+#[derive(Debug, Clone)]
+pub struct RoleChain {
+    pub(super) params: Params,
+}
+
+/// Everything that is wrong with a chain.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the role chain cannot work: {}", .problems.join("; "))]
+pub struct PlanError {
+    /// One sentence for each problem, naming the configuration key.
+    pub problems: Vec<String>,
+}
+
+/// Checks a chain.
+///
+/// # Errors
+/// [`PlanError`] with every problem at once.
+pub fn plan(params: &Params) -> Result<RoleChain, PlanError> {
+    let mut problems = Vec::new();
+    if params.bases.is_empty() {
+        problems.push("there is no first credential: set rrsaRoleARN, customAccessKey or credentialSource".to_owned());
+    }
+    for (index, role) in params.hops.iter().enumerate() {
+        let before = params.hops.iter().take(index);
+        let is_base = |base: &Base| matches!(base, Base::Rrsa { role: first, .. } if first == role);
+        if before.into_iter().any(|earlier| earlier == role) || params.bases.iter().any(is_base) {
+            problems.push(format!("assumeRoleARN leads back to {role}"));
+        }
+    }
+    if !(SHORTEST_SESSION..=LONGEST_SESSION).contains(&params.duration.as_secs()) {
+        problems.push(format!("expireDuration must be {SHORTEST_SESSION} to {LONGEST_SESSION} seconds"));
+    }
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'@' | b'_' | b'-');
+    if !(2..=LONGEST_SESSION_NAME).contains(&params.session_name.len()) || !params.session_name.bytes().all(fits) {
+        problems.push("the session name must be 2 to 32 letters, digits, '.', '@', '_' or '-'".to_owned());
+    }
+    if let SessionPolicy::Inline(text) = &params.session_policy {
+        if text.chars().count() > LONGEST_POLICY {
+            problems.push("sessionPolicy must have at most 2048 characters".to_owned());
+        }
+        if !serde_json::from_str::<serde_json::Value>(text).is_ok_and(|policy| policy.get("Statement").is_some()) {
+            problems.push("sessionPolicy must be pullOnly, none, or JSON with a Statement".to_owned());
+        }
+    }
+    if let Some(id) = &params.external_id {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&byte);
+        if !(2..=LONGEST_EXTERNAL_ID).contains(&id.len()) || !id.bytes().all(fits) {
+            problems.push("externalId must be 2 to 1224 letters, digits or _+=,.@:/-".to_owned());
+        }
+        if params.hops.is_empty() {
+            problems.push("externalId needs assumeRoleARN".to_owned());
+        }
+    }
+    if problems.is_empty() { Ok(RoleChain { params: params.clone() }) } else { Err(PlanError { problems }) }
+}
+
+impl fmt::Display for RoleChain {
+    /// The steps in words, for people: `RRSA acs:…:role/a -> acs:…:role/b`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, base) in self.params.bases.iter().enumerate() {
+            let separator = if index == 0 { "" } else { " or " };
+            write!(f, "{separator}{base}")?;
+        }
+        for role in &self.params.hops {
+            write!(f, " -> {role}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rrsa { role, .. } => write!(f, "RRSA {role}"),
+            Self::RamRole { name: Some(name) } => write!(f, "RAM role {name} of the node"),
+            Self::RamRole { name: None } => f.write_str("RAM role of the node"),
+            Self::AccessKey { .. } => f.write_str("AccessKey pair in the configuration"),
+            Self::AccessKeyFile { id, .. } => write!(f, "AccessKey pair in {}", id.display()),
+            Self::Environment { .. } => f.write_str("AccessKey pair in the environment"),
+            Self::Profile { file, .. } => write!(f, "CLI profile in {}", file.display()),
+            Self::CredentialsUri { .. } => f.write_str("credentials URI"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,15 @@
 //! What a registry request needs: the bearer of its scope, from the authorization token of its instance.
+//!
+//! The three levels below a request are the bearer of a scope, the login of the instance, and the role chain. Each is
+//! kept by a refresh cell of its own; a refusal drops exactly the value that was refused, at the level that is at fault.
+
+mod answer;
+mod bearer;
+mod challenge;
+mod error;
+mod login;
+mod realm;
+mod source;
 
 use std::fmt;
 use std::future::Future;
@@ -6,9 +17,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::error::{Blame, Explain, Retry};
 use crate::oci::{RegistryHost, Scope};
 use crate::secret::Secret;
+
+pub use error::TokenError;
+pub use realm::RealmError;
+pub use source::TokenSource;
 
 /// A registry bearer.
 #[derive(Debug)]
@@ -36,20 +50,6 @@ pub trait ProvideBearer: fmt::Debug + Send + Sync {
     fn refused(&self, host: &RegistryHost, scope: &Scope, bearer: &Bearer, challenge: Option<&str>);
 }
 
-/// Why there is no bearer.
-#[derive(Debug, thiserror::Error)]
-pub enum TokenError {}
-
-impl Explain for TokenError {
-    fn blame(&self) -> Blame {
-        match *self {}
-    }
-
-    fn retry(&self) -> Retry {
-        match *self {}
-    }
-}
-
 /// Which edition an instance is, and so how its login is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Edition {
@@ -60,7 +60,7 @@ pub enum Edition {
 }
 
 /// What the tokens of one instance are built from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Params {
     /// The instance.
     pub instance: crate::oci::InstanceId,
@@ -73,3 +73,6 @@ pub struct Params {
     /// The role chain behind it.
     pub chain: crate::credentials::plan::Params,
 }
+
+#[cfg(test)]
+mod tests;

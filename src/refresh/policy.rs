@@ -1,0 +1,161 @@
+//! When to renew, and when to try again. Pure: the dice are thrown by [`Jitter`], which a test can seed.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use aws_lc_rs::rand;
+
+use super::Expiring;
+use crate::clock::{Timestamp, later, until};
+
+/// The share of a lifetime that is left when a value is renewed at the latest.
+const MARGIN: f64 = 0.3;
+/// The share of a lifetime that is left when it is renewed at the earliest; a 900 s session must not be renewed for ever.
+const WIDEST_MARGIN: f64 = 0.5;
+/// The share of a lifetime over which nodes that started together are spread.
+const SPREAD: f64 = 0.1;
+/// No two renewals in a row come closer than this, however short the answers' lives are.
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
+/// After a failed renewal, the share of what is left that passes before the next: attempts get denser towards expiry.
+const RETRY_SHARE: f64 = 0.15;
+/// The longest pause while there is still something to serve.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// The longest pause while there is nothing to serve: a repaired policy must heal a node within half a minute.
+const LONGEST_OUTAGE_PAUSE: Duration = Duration::from_secs(30);
+/// The longest pause that another side can ask for (the official SDKs stop listening at the same value).
+const LONGEST_ASKED_PAUSE: Duration = Duration::from_secs(120);
+
+/// How early to renew.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Policy {
+    /// `expiringThreshold`: renew when less than this is left, but never with more than half of a lifetime left; close to
+    /// that limit the spread over time goes before the threshold.
+    pub expiring_threshold: Duration,
+}
+
+impl Policy {
+    /// When `held` is due to be renewed; `dice` is 0 to 1 and decides how early within the spread.
+    pub(crate) fn renewal<T>(self, held: &Expiring<T>, now: Timestamp, dice: f64) -> Timestamp {
+        if held.expires == Timestamp::MAX {
+            return Timestamp::MAX;
+        }
+        let lifetime = held.lifetime();
+        let margin = lifetime.mul_f64(MARGIN).max(self.expiring_threshold);
+        let earliest = (margin + lifetime.mul_f64(SPREAD)).min(lifetime.mul_f64(WIDEST_MARGIN));
+        let left = earliest.saturating_sub(lifetime.mul_f64(SPREAD * dice));
+        let after = until(now, held.expires).saturating_sub(left);
+        later(now, after.max(LEAST_PAUSE))
+    }
+
+    /// How long to wait after the `failures`-th failure in a row (1 is the first).
+    ///
+    /// `left` is how long something usable is still held, `asked` what the other side asked for.
+    pub(crate) fn back_off(self, failures: u32, left: Duration, asked: Option<Duration>, dice: f64) -> Duration {
+        let own = if left.is_zero() {
+            let doubled = LEAST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(8));
+            doubled.min(LONGEST_OUTAGE_PAUSE).mul_f64(0.5 + dice)
+        } else {
+            left.mul_f64(RETRY_SHARE * (0.5 + dice)).clamp(LEAST_PAUSE, LONGEST_PAUSE)
+        };
+        let asked = asked.unwrap_or_default().min(LONGEST_ASKED_PAUSE);
+        // What was asked for is obeyed as long as it does not let the last usable value die unattended.
+        let asked = if left.is_zero() { asked } else { asked.min(left / 2) };
+        own.max(asked)
+    }
+}
+
+/// Dice for spreading renewals over time; not for secrets.
+#[derive(Debug)]
+pub struct Jitter(AtomicU64);
+
+impl Jitter {
+    /// Dice that no other node throws.
+    #[must_use]
+    pub fn random() -> Self {
+        let mut seed = [0; 8];
+        // Without entropy the dice fall as they fell before, which spreads one node's renewals all the same.
+        rand::fill(&mut seed).ok();
+        Self::seeded(u64::from_le_bytes(seed))
+    }
+
+    /// Dice that fall the same way each time.
+    #[must_use]
+    pub const fn seeded(seed: u64) -> Self {
+        Self(AtomicU64::new(seed))
+    }
+
+    /// The next throw, from 0 to 1 (SplitMix64).
+    pub fn throw(&self) -> f64 {
+        let state = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let mixed = mixed ^ (mixed >> 31);
+        f64::from(u32::try_from(mixed >> 32).unwrap_or_default()) / f64::from(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Jitter, Policy};
+    use crate::clock::{Timestamp, later, until};
+    use crate::refresh::Expiring;
+
+    fn left_at_renewal(lifetime: u64, threshold: u64, dice: f64) -> u64 {
+        let issued = Timestamp::UNIX_EPOCH;
+        let held = Expiring { value: (), issued, expires: later(issued, Duration::from_secs(lifetime)) };
+        let policy = Policy { expiring_threshold: Duration::from_secs(threshold) };
+        until(policy.renewal(&held, issued, dice), held.expires).as_secs()
+    }
+
+    #[test]
+    fn an_hour_is_renewed_between_60_and_70_percent() {
+        assert_eq!((left_at_renewal(3600, 900, 0.0), left_at_renewal(3600, 900, 1.0)), (1440, 1080));
+    }
+
+    #[test]
+    fn the_threshold_is_kept_but_never_takes_more_than_half_of_a_life() {
+        assert!(left_at_renewal(43200, 14400, 1.0) >= 14400);
+        assert_eq!(left_at_renewal(900, 900, 0.0), 450);
+        assert!(left_at_renewal(900, 900, 1.0) >= 360);
+    }
+
+    #[test]
+    fn what_never_dies_is_never_renewed() {
+        let held = Expiring::lasting((), Timestamp::UNIX_EPOCH);
+        assert_eq!(Policy::default().renewal(&held, Timestamp::UNIX_EPOCH, 0.5), Timestamp::MAX);
+    }
+
+    #[test]
+    fn attempts_get_denser_towards_expiry() {
+        let pause = |left| Policy::default().back_off(3, Duration::from_secs(left), None, 0.5).as_secs();
+        assert_eq!((pause(1000), pause(100), pause(2)), (150, 15, 1));
+    }
+
+    #[test]
+    fn an_outage_backs_off_to_half_a_minute_and_obeys_what_is_asked() {
+        let pause = |failures, asked| {
+            let asked = Some(Duration::from_secs(asked));
+            Policy::default().back_off(failures, Duration::ZERO, asked, 0.5).as_secs()
+        };
+        assert_eq!((pause(1, 0), pause(2, 0), pause(3, 0), pause(100, 0)), (1, 2, 4, 30));
+        assert_eq!((pause(1, 20), pause(1, 86400)), (20, 120));
+    }
+
+    #[test]
+    fn a_long_asked_pause_does_not_let_the_last_value_die_unattended() {
+        let pause = Policy::default().back_off(1, Duration::from_secs(60), Some(Duration::from_secs(120)), 0.5);
+        assert_eq!(pause, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn seeded_dice_repeat_and_stay_between_0_and_1() {
+        let (one, other) = (Jitter::seeded(7), Jitter::seeded(7));
+        for _ in 0..1000 {
+            let throw = one.throw();
+            assert!((0.0..=1.0).contains(&throw));
+            assert!((throw - other.throw()).abs() < f64::EPSILON);
+        }
+    }
+}
