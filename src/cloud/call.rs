@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::answer::{Fields, asked_pause, showable};
 use super::encode;
 use super::endpoints::Endpoint;
-use super::error::{CloudError, Problem};
+use super::error::{CloudError, Details, Problem};
 use super::sign::{Operation, SignatureScheme, request};
 use super::skew::CloudClock;
 use super::time;
@@ -61,12 +61,12 @@ impl Caller {
         let last = order.len().saturating_sub(1);
         for (turn, (index, host)) in order.into_iter().enumerate() {
             let result = self.call_at(host, operation, about).await;
-            match &result {
-                Err(CloudError { problem: Problem::Unreachable(ClientError::Connect { .. }), .. }) if turn < last => {
+            match result.as_ref().map_err(CloudError::problem) {
+                Err(Problem::Unreachable(ClientError::Connect { .. })) if turn < last => {
                     self.metrics.upstream_retry(about.target, Outcome::Failed);
                     tracing::info!(host, action = operation.action, "endpoint not reachable, the next one is asked");
                 }
-                Err(CloudError { problem: Problem::Unreachable(_), .. }) => return result,
+                Err(Problem::Unreachable(_)) => return result,
                 _ => {
                     endpoint.remember(index);
                     return result;
@@ -102,7 +102,7 @@ impl Caller {
                 match tokio::time::timeout(left, collect_limited(body, LONGEST_ANSWER)).await {
                     Ok(Ok(body)) => self
                         .read(head.status, &head.headers, &body, operation)
-                        .map_err(|(problem, request_id)| CloudError { request_id, ..fail(problem) }),
+                        .map_err(|(problem, request_id)| fail(problem).with_request_id(request_id)),
                     Ok(Err(_)) => Err(fail(Problem::Unreadable("the answer broke off or is far too long"))),
                     Err(_) => Err(fail(Problem::Unreadable("the answer did not end in time"))),
                 }
@@ -142,7 +142,7 @@ impl Caller {
 
 fn failure(operation: &Operation<'_>, host: &str, about: About<'_>, problem: Problem) -> CloudError {
     let subject = Some(about.subject.to_owned()).filter(|subject| !subject.is_empty());
-    CloudError { action: operation.action, host: host.to_owned(), subject, request_id: None, problem }
+    Details { action: operation.action, host: host.to_owned(), subject, request_id: None, problem }.into()
 }
 
 /// Everything in an operation that no message may repeat.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::call::{About, Caller};
 use super::credentials::Credentials;
 use super::endpoints::{Endpoints, Region};
-use super::error::{CloudError, Problem};
+use super::error::{CloudError, Details, Problem};
 use super::sign::{Operation, Style};
 use super::time;
 use crate::clock::Clock;
@@ -95,13 +95,8 @@ impl Cr {
     async fn call(&self, operation: &Operation<'_>, subject: &str) -> Result<(Value, String), CloudError> {
         let Some(endpoint) = self.endpoints.cr(self.region.as_ref()).await else {
             let problem = Problem::Impossible("the region is not known: set regionId of the instance");
-            return Err(CloudError {
-                action: operation.action,
-                host: "an unknown region".into(),
-                subject: Some(subject.to_owned()),
-                request_id: None,
-                problem,
-            });
+            let (host, subject) = ("an unknown region".to_owned(), Some(subject.to_owned()));
+            return Err(Details { action: operation.action, host, subject, request_id: None, problem }.into());
         };
         let answer = self.caller.call(&endpoint, operation, About { target: Target::Cr, subject }).await?;
         Ok((answer, endpoint.current().to_owned()))
@@ -127,13 +122,14 @@ fn instance_operation<'a>(
 
 fn unreadable(operation: &Operation<'_>, host: String, subject: &str, answer: &Value) -> CloudError {
     let id = answer.get("RequestId").or_else(|| answer.get("requestId"));
-    CloudError {
+    let details = Details {
         action: operation.action,
         host,
         subject: Some(subject.to_owned()),
         request_id: id.and_then(Value::as_str).map(str::to_owned),
         problem: Problem::Unreadable("the answer lacks documented fields"),
-    }
+    };
+    details.into()
 }
 
 fn domains_from(answer: &Value) -> Option<Vec<String>> {

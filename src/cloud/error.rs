@@ -10,9 +10,13 @@ use std::time::Duration;
 use crate::error::{Blame, Explain, Retry};
 use crate::http::client::ClientError;
 
-/// A failed call.
+/// A failed call; as small as a pointer, since every success carries room for it.
 #[derive(Debug)]
-pub struct CloudError {
+pub struct CloudError(Box<Details>);
+
+/// What there is to know about a failed call.
+#[derive(Debug)]
+pub(crate) struct Details {
     /// The API's name, such as `AssumeRole`.
     pub(crate) action: &'static str,
     /// The host that was asked.
@@ -47,17 +51,41 @@ pub(crate) enum Problem {
     Impossible(&'static str),
 }
 
+impl From<Details> for CloudError {
+    fn from(details: Details) -> Self {
+        Self(Box::new(details))
+    }
+}
+
 impl CloudError {
+    /// What happened.
+    pub(crate) const fn problem(&self) -> &Problem {
+        &self.0.problem
+    }
+
+    /// The same with the cloud's id of the call, where the answer had one.
+    pub(crate) fn with_request_id(mut self, request_id: Option<String>) -> Self {
+        self.0.request_id = request_id;
+        self
+    }
+
+    /// An error answer, for tests of those who have to cope with it.
+    #[cfg(test)]
+    pub(crate) fn refused(action: &'static str, status: u16, code: &str) -> Self {
+        let problem = Problem::Refused { status, code: code.to_owned(), message: None, asked: None };
+        Details { action, host: "sts.aliyuncs.com".to_owned(), subject: None, request_id: None, problem }.into()
+    }
+
     /// The API's name, such as `AssumeRole`.
     #[must_use]
     pub const fn action(&self) -> &'static str {
-        self.action
+        self.0.action
     }
 
     /// The cloud's error code; empty where there is none.
     #[must_use]
     pub fn code(&self) -> &str {
-        match &self.problem {
+        match &self.0.problem {
             Problem::Refused { code, .. } => code,
             _ => "",
         }
@@ -66,7 +94,7 @@ impl CloudError {
     /// The HTTP status of the answer, where one came.
     #[must_use]
     pub const fn status(&self) -> Option<u16> {
-        match &self.problem {
+        match &self.0.problem {
             Problem::Refused { status, .. } => Some(*status),
             _ => None,
         }
@@ -75,11 +103,11 @@ impl CloudError {
     /// Whether the cloud's answer was a decision about rights, names or input, not a failure on the way to one.
     #[must_use]
     pub fn is_decision(&self) -> bool {
-        self.retry() == Retry::Never && matches!(self.problem, Problem::Refused { .. })
+        self.retry() == Retry::Never && matches!(self.0.problem, Problem::Refused { .. })
     }
 
     fn is_throttled(&self) -> bool {
-        match &self.problem {
+        match &self.0.problem {
             // STS throttles with a bare redirect, too (STS FAQ).
             Problem::Refused { status, code, .. } => {
                 code.starts_with("Throttling") || matches!(status, 300..=399 | 429)
@@ -89,13 +117,13 @@ impl CloudError {
     }
 
     fn subject(&self) -> &str {
-        self.subject.as_deref().unwrap_or("the role")
+        self.0.subject.as_deref().unwrap_or("the role")
     }
 }
 
 impl Explain for CloudError {
     fn blame(&self) -> Blame {
-        match &self.problem {
+        match &self.0.problem {
             Problem::Unreachable(error) => error.blame(),
             Problem::Unreadable(_) => Blame::Cloud,
             Problem::Impossible(_) => Blame::Node,
@@ -105,7 +133,7 @@ impl Explain for CloudError {
                 code if code.starts_with("InvalidAccessKeyId") || code.contains("AccessKeyDisabled") => Blame::Node,
                 "AuthenticationFail.OIDCToken.Expired" | "AuthenticationFail.OIDCToken.AudienceNotMatch" => Blame::Node,
                 code if code.starts_with("AuthenticationFail") => Blame::NodeAccount,
-                "NoPermission" | "EntityNotExist.Role" if self.action == "AssumeRoleWithOIDC" => Blame::NodeAccount,
+                "NoPermission" | "EntityNotExist.Role" if self.0.action == "AssumeRoleWithOIDC" => Blame::NodeAccount,
                 code if code.starts_with("InvalidParameter") => Blame::Node,
                 "NoPermission" | "EntityNotExist.Role" | "NoPrivilege" | "INSTANCE_NOT_EXIST" | "USER_NOT_EXIST" => {
                     Blame::RegistryAccount
@@ -116,7 +144,7 @@ impl Explain for CloudError {
     }
 
     fn retry(&self) -> Retry {
-        match &self.problem {
+        match &self.0.problem {
             Problem::Unreachable(_) | Problem::Unreadable(_) => Retry::Later(None),
             Problem::Impossible(_) => Retry::Never,
             Problem::Refused { status, code, asked, .. } => match code.as_str() {
@@ -136,12 +164,12 @@ impl Explain for CloudError {
     }
 
     fn request_id(&self) -> Option<&str> {
-        self.request_id.as_deref()
+        self.0.request_id.as_deref()
     }
 
     fn advice(&self) -> Option<Cow<'_, str>> {
-        let Problem::Refused { code, .. } = &self.problem else {
-            return match &self.problem {
+        let Problem::Refused { code, .. } = &self.0.problem else {
+            return match &self.0.problem {
                 Problem::Unreachable(error) => error.advice(),
                 _ => None,
             };
@@ -193,8 +221,8 @@ impl Explain for CloudError {
 
 impl fmt::Display for CloudError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at {}: ", self.action, self.host)?;
-        match &self.problem {
+        write!(f, "{} at {}: ", self.0.action, self.0.host)?;
+        match &self.0.problem {
             Problem::Refused { status, code, message, .. } => {
                 if self.is_throttled() {
                     f.write_str("throttled, ")?;
@@ -210,7 +238,7 @@ impl fmt::Display for CloudError {
             Problem::Unreachable(_) => f.write_str("no answer")?,
             Problem::Unreadable(what) | Problem::Impossible(what) => f.write_str(what)?,
         }
-        match &self.request_id {
+        match &self.0.request_id {
             Some(id) => write!(f, " (request id {id})"),
             None => Ok(()),
         }
@@ -219,7 +247,7 @@ impl fmt::Display for CloudError {
 
 impl std::error::Error for CloudError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.problem {
+        match &self.0.problem {
             Problem::Unreachable(error) => Some(error),
             _ => None,
         }
@@ -230,17 +258,18 @@ impl std::error::Error for CloudError {
 mod tests {
     use std::time::Duration;
 
-    use super::{CloudError, Problem};
+    use super::{CloudError, Details, Problem};
     use crate::error::{Blame, Explain, Retry};
 
     fn refused(status: u16, code: &str, asked: Option<Duration>) -> CloudError {
-        CloudError {
+        let details = Details {
             action: "AssumeRole",
             host: "sts.aliyuncs.com".into(),
             subject: Some("acs:ram::222222222222:role/acr-pull".into()),
             request_id: Some("6894B13B".into()),
             problem: Problem::Refused { status, code: code.into(), message: None, asked },
-        }
+        };
+        details.into()
     }
 
     #[test]

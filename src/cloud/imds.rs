@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::call::Caller;
 use super::credentials::Credentials;
 use super::endpoints::Region;
-use super::error::{CloudError, Problem};
+use super::error::{CloudError, Details, Problem};
 use super::sts::session_from;
 use crate::clock::Clock;
 use crate::http::Body;
@@ -165,6 +165,6 @@ impl Imds {
 
     fn failure(&self, problem: Problem) -> CloudError {
         let host = self.base.split_once("://").map_or(&*self.base, |(_, host)| host).to_owned();
-        CloudError { action: ACTION, host, subject: None, request_id: None, problem }
+        Details { action: ACTION, host, subject: None, request_id: None, problem }.into()
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::call::{About, Caller};
 use super::credentials::Credentials;
 use super::endpoints::Endpoints;
-use super::error::{CloudError, Problem};
+use super::error::{CloudError, Details, Problem};
 use super::sign::{Operation, Style};
 use super::time;
 use crate::clock::{Clock, Timestamp};
@@ -87,12 +87,15 @@ impl Sts {
         let operation = Operation { action, version: VERSION, style: Style::Rpc, parameters, credentials };
         let answer = self.caller.call(&endpoint, &operation, About { target: Target::Sts, subject: role }).await?;
         let issued = self.caller.clock.now();
-        answer.get("Credentials").and_then(|triple| session_from(triple, issued)).ok_or_else(|| CloudError {
-            action,
-            host: endpoint.current().to_owned(),
-            subject: Some(role.to_owned()),
-            request_id: answer.get("RequestId").and_then(Value::as_str).map(str::to_owned),
-            problem: Problem::Unreadable("the answer holds no credentials"),
+        answer.get("Credentials").and_then(|triple| session_from(triple, issued)).ok_or_else(|| {
+            let details = Details {
+                action,
+                host: endpoint.current().to_owned(),
+                subject: Some(role.to_owned()),
+                request_id: answer.get("RequestId").and_then(Value::as_str).map(str::to_owned),
+                problem: Problem::Unreadable("the answer holds no credentials"),
+            };
+            details.into()
         })
     }
 }

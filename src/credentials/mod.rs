@@ -184,3 +184,6 @@ pub(crate) fn outcome<T>(result: &Result<T, CloudError>) -> Outcome {
         Err(_) => Outcome::Refused,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,9 @@ const LEAST_USE: Duration = Duration::from_secs(5);
 /// A value that is refused within this time of its issue counts as one more failure, so that a registry that refuses
 /// everything does not turn each pull into a chain of calls.
 const SETTLED: Duration = Duration::from_secs(60);
+/// So many refusals in a row are followed by a new load at once: enough for a login, its session and the session before
+/// that to be revoked together.
+const FREE_REFUSALS: u32 = 3;
 /// Longest sleep of [`RefreshCell::keep`]: a node that was suspended notices soon after.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// The value of `due` while a load is running.
@@ -158,7 +161,7 @@ impl<L: Load> RefreshCell<L> {
 
     /// Drops exactly this value, since whoever it was shown to refused it, for the reason `why`.
     ///
-    /// The first refusal is followed by a load at once; refusals of values that were just issued are backed off.
+    /// The first refusals are followed by a load at once; more of them, of values that were just issued, are backed off.
     pub fn refused(&self, value: &Arc<Expiring<L::Value>>, why: Arc<L::Error>) {
         let inner = &self.0;
         let mut state = self.state();
@@ -169,10 +172,9 @@ impl<L: Load> RefreshCell<L> {
         let now = inner.clock.now();
         let settled = until(value.issued, now) >= SETTLED;
         state.refusals = if settled { 0 } else { state.refusals + 1 };
-        // The first of a row gets its one fresh try without a pause.
-        let pause = match state.refusals {
-            0 | 1 => Duration::ZERO,
-            more => inner.policy.back_off(more - 1, Duration::ZERO, None, inner.jitter.throw()),
+        let pause = match state.refusals.saturating_sub(FREE_REFUSALS) {
+            0 => Duration::ZERO,
+            more => inner.policy.back_off(more, Duration::ZERO, None, inner.jitter.throw()),
         };
         state.failure = Some((now, why));
         if state.running.is_none() {

@@ -73,3 +73,6 @@ pub struct Params {
     /// The role chain behind it.
     pub chain: crate::credentials::plan::Params,
 }
+
+#[cfg(test)]
+mod tests;

@@ -126,8 +126,24 @@ impl Realm {
 
     fn bearer(&self, now: Timestamp, instance: &Instance, subject: &str, access: &[Value]) -> Answer {
         let settings = self.shared.settings.now();
-        let lifetime = settings.realm.bearer_lifetime;
-        let claims = json!({
+        let jwt = self.sign(now, instance, subject, access);
+        let mut body = json!({ "access_token": jwt, "token": jwt });
+        if settings.realm.says_expiry {
+            body["expires_in"] = json!(settings.realm.bearer_lifetime.as_secs());
+            body["issued_at"] = json!(now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+        }
+        answer(StatusCode::OK, &body)
+    }
+
+    /// A bearer that may pull from `repository`, without a login.
+    pub(crate) fn grant(&self, now: Timestamp, instance: &Instance, repository: &str) -> String {
+        let access = json!({ "type": "repository", "name": repository, "actions": ["pull"] });
+        self.sign(now, instance, "cr_temp_user", &[access])
+    }
+
+    fn sign(&self, now: Timestamp, instance: &Instance, subject: &str, access: &[Value]) -> String {
+        let lifetime = self.shared.settings.now().realm.bearer_lifetime;
+        let jwt = self.shared.key.sign(&json!({
             "iss": ISSUER,
             "aud": instance.service,
             "sub": subject,
@@ -136,15 +152,9 @@ impl Realm {
             "exp": (now + lifetime).as_second(),
             "jti": self.shared.generation.stamp(),
             "access": access,
-        });
-        let jwt = self.shared.key.sign(&claims);
+        }));
         self.shared.ledger.note(&jwt);
-        let mut body = json!({ "access_token": jwt, "token": jwt });
-        if settings.realm.says_expiry {
-            body["expires_in"] = json!(lifetime.as_secs());
-            body["issued_at"] = json!(now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
-        }
-        answer(StatusCode::OK, &body)
+        jwt
     }
 }
 

@@ -72,6 +72,15 @@ impl CloudSim {
         Ok(digest)
     }
 
+    /// A bearer that may pull from a repository, for a client that goes to the registry directly, beside the daemon.
+    ///
+    /// # Errors
+    /// When there is no such instance.
+    pub fn bearer(&self, instance: &str, repository: &str) -> Result<String, UnknownInstance> {
+        let instance = self.instance(instance)?;
+        Ok(self.world.realm.grant(self.world.clock.now(), &instance, repository))
+    }
+
     /// Deletes a tag, or a manifest by digest.
     ///
     /// # Errors

@@ -1,0 +1,172 @@
+//! What heals by itself: revoked and expired values at every level, outages, throttling, a wrong clock.
+
+use std::time::Duration;
+
+use cloudsim::CloudSim;
+use cloudsim::fault::{Effect, Fault};
+use cloudsim::journal::Service;
+use cloudsim::ram::setup;
+use http::StatusCode;
+use jiff::SignedDuration;
+
+use super::node::{Node, params, ram_role, rrsa, scope};
+use crate::credentials::plan::Base;
+use crate::error::{Explain, Retry};
+use crate::token::{ProvideBearer, TokenError};
+
+#[tokio::test]
+async fn a_refused_bearer_is_replaced_once_and_only_that_one() {
+    let node = Node::usual().await;
+    let old = node.bearer("team/app").await.unwrap();
+    node.sim.revoke_bearers();
+    let (status, challenge) = node.registry("team/app", &old).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    node.source.refused(&node.host, &scope("team/app"), &old, challenge.as_deref());
+    node.pulls("team/app").await;
+    node.source.refused(&node.host, &scope("team/app"), &old, challenge.as_deref());
+    node.pulls("team/app").await;
+    assert_eq!((node.bearer_calls(), node.calls("GetAuthorizationToken")), (2, 1));
+}
+
+#[tokio::test]
+async fn a_revoked_login_heals_without_a_failed_pull() {
+    let node = Node::usual().await;
+    node.pulls("team/app").await;
+    node.sim.directory().revoke_logins(Some(setup::INSTANCE));
+    node.pulls("team/other").await;
+    assert_eq!((node.calls("GetAuthorizationToken"), node.calls("AssumeRole")), (2, 1));
+}
+
+#[tokio::test]
+async fn a_revoked_session_heals_without_a_failed_pull() {
+    let node = Node::usual().await;
+    node.pulls("team/app").await;
+    node.sim.directory().revoke_sessions(setup::PULL_ROLE);
+    node.pulls("team/other").await;
+    assert_eq!((node.calls("AssumeRole"), node.calls("AssumeRoleWithOIDC")), (2, 1));
+    node.sim.directory().revoke_sessions(setup::CLUSTER_ROLE);
+    node.sim.directory().revoke_sessions(setup::PULL_ROLE);
+    node.pulls("team/third").await;
+    assert_eq!(node.calls("AssumeRoleWithOIDC"), 2);
+}
+
+#[tokio::test]
+async fn a_rotated_key_heals_without_a_failed_pull() {
+    let sim = CloudSim::start().await.unwrap();
+    let files = tempfile::tempdir().unwrap();
+    let (id, secret) = (files.path().join("id"), files.path().join("secret"));
+    let write = |key: cloudsim::ram::AccessKey| {
+        std::fs::write(&id, key.id).unwrap();
+        std::fs::write(&secret, key.secret).unwrap();
+    };
+    write(sim.directory().access_key(setup::USER_A).unwrap());
+    let base = Base::AccessKeyFile { id: id.clone(), secret: secret.clone() };
+    let node = Node::new(sim, params(base, &[setup::PULL_ROLE]));
+    node.pulls("team/app").await;
+    write(node.sim.directory().rotate_key(setup::USER_A));
+    node.sim.directory().revoke_sessions(setup::PULL_ROLE);
+    node.pulls("team/other").await;
+}
+
+#[tokio::test]
+async fn an_outage_of_everything_above_the_login_is_not_noticed() {
+    let node = Node::usual().await;
+    node.pulls("team/app").await;
+    for service in [Service::Sts, Service::Cr] {
+        node.sim.fault(Fault::on(service, Effect::answer(StatusCode::SERVICE_UNAVAILABLE, "")));
+    }
+    node.pulls("team/other").await;
+    // Past the login's renewal, before its end.
+    node.sim.clock().advance(SignedDuration::from_secs(3000));
+    node.bearer("team/third").await.unwrap();
+    node.bearer("team/fourth").await.unwrap();
+    node.sim.journal().wait_for(|entries| entries.iter().any(|entry| entry.status == Some(503))).await;
+    assert!(node.source.is_ready());
+    node.pulls("team/fifth").await;
+}
+
+#[tokio::test]
+async fn a_session_that_outlives_its_cloud_ends_with_the_reason() {
+    let node = Node::usual().await;
+    node.pulls("team/app").await;
+    node.sim.fault(Fault::on(Service::Sts, Effect::answer(StatusCode::SERVICE_UNAVAILABLE, "")));
+    node.sim.clock().advance(SignedDuration::from_secs(3700));
+    let error = node.bearer("team/other").await.unwrap_err();
+    assert!(error.to_string().contains("answered 503"), "{error}");
+    assert!(matches!(error.retry(), Retry::Later(_)));
+}
+
+#[tokio::test]
+async fn a_bare_redirect_of_sts_is_throttling_and_passes() {
+    let node = Node::usual().await;
+    node.sim.fault(Fault::on(Service::Sts, Effect::Throttle302).once());
+    let error = node.bearer("team/app").await.unwrap_err();
+    assert!(matches!(error.retry(), Retry::Later(_)), "{error}");
+    assert_eq!(node.sim.journal().count(Service::Sts), 1, "the redirect was followed, or asked again at once");
+    node.bearer_in_the_end("team/app").await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_wrong_by_minutes_is_measured() {
+    for minutes in [-10, 10] {
+        let sim = CloudSim::start().await.unwrap();
+        sim.clock().set_offset(SignedDuration::from_mins(minutes));
+        sim.rotate_oidc_token().unwrap();
+        let params = params(rrsa(&sim), &[setup::PULL_ROLE]);
+        let node = Node::new(sim, params);
+        node.pulls("team/app").await;
+        let measured = node.clock.skew_seconds() / 60.0;
+        #[expect(clippy::cast_precision_loss, reason = "ten minutes fit")]
+        let expected = -(minutes as f64);
+        assert!((measured - expected).abs() < 0.1, "{measured} min measured, {expected} min expected");
+        let (_, expires) = node.source.hops().pop().unwrap().held.unwrap();
+        let left = crate::clock::until(node.sim.clock().now(), expires);
+        assert!(left > Duration::from_secs(3500) && left <= Duration::from_secs(3605), "{left:?} left");
+    }
+}
+
+#[tokio::test]
+async fn a_clock_beyond_the_window_of_sts_is_set_right_by_the_refusal_itself() {
+    for minutes in [-40, 40] {
+        let sim = CloudSim::start().await.unwrap();
+        sim.clock().set_offset(SignedDuration::from_mins(minutes));
+        let node = Node::new(sim, params(ram_role(), &[setup::PULL_ROLE]));
+        node.pulls("team/app").await;
+        assert_eq!(node.calls("AssumeRole"), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_new_challenge_is_learned_from_the_refusal_that_brings_it() {
+    let node = Node::usual().await;
+    let old = node.bearer("team/app").await.unwrap();
+    node.sim.configure(|settings| settings.realm.host = cloudsim::settings::RealmHost::Enterprise);
+    node.sim.revoke_bearers();
+    let (_, challenge) = node.registry("team/app", &old).await;
+    node.source.refused(&node.host, &scope("team/app"), &old, challenge.as_deref());
+    node.pulls("team/app").await;
+    let realms = node.sim.journal().of(Service::Realm);
+    assert!(realms.last().unwrap().host.starts_with("dockerauth-ee"), "{}", realms.last().unwrap().host);
+}
+
+#[tokio::test]
+async fn a_realm_that_refuses_every_login_is_not_asked_for_ever() {
+    let node = Node::usual().await;
+    node.sim.fault(Fault::on(Service::Realm, Effect::answer(StatusCode::UNAUTHORIZED, "")));
+    for _ in 0..50 {
+        let error = node.bearer("team/app").await.unwrap_err();
+        assert!(matches!(*error, TokenError::LoginRefused { .. }), "{error}");
+    }
+    assert!(node.calls("GetAuthorizationToken") <= 3, "{} logins", node.calls("GetAuthorizationToken"));
+    assert!(node.bearer_calls() <= 3, "{} bearer calls", node.bearer_calls());
+}
+
+#[tokio::test]
+async fn a_throttled_realm_is_left_alone_while_other_bearers_live() {
+    let node = Node::usual().await;
+    node.pulls("team/app").await;
+    node.sim.fault(Fault::on(Service::Realm, Effect::answer(StatusCode::TOO_MANY_REQUESTS, "")).once());
+    assert!(node.bearer("team/other").await.is_err());
+    node.pulls("team/app").await;
+    node.bearer_in_the_end("team/other").await;
+}
