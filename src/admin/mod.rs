@@ -17,7 +17,6 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 
 use crate::telemetry::metrics::{self, Metrics};
-use crate::telemetry::readiness::Readiness;
 pub use serve::serve;
 use status::Status;
 
@@ -38,15 +37,14 @@ pub trait Report: fmt::Debug + Send + Sync {
 #[derive(Debug, Clone)]
 pub struct Admin {
     metrics: Metrics,
-    readiness: Readiness,
     report: Arc<dyn Report>,
 }
 
 impl Admin {
     /// Answers from these.
     #[must_use]
-    pub fn new(metrics: Metrics, readiness: Readiness, report: Arc<dyn Report>) -> Self {
-        Self { metrics, readiness, report }
+    pub fn new(metrics: Metrics, report: Arc<dyn Report>) -> Self {
+        Self { metrics, report }
     }
 
     /// The whole answer to one request.
@@ -67,20 +65,19 @@ impl Admin {
         }
     }
 
-    /// Ready: nothing holds back, and every instance has a login that can be used.
+    /// Whether pulls may come, and else what is missing.
     fn ready(&self) -> Response<Full<Bytes>> {
         let status = self.report.status();
-        let waiting: Vec<_> = status.instances.iter().filter(|instance| !instance.ready).collect();
-        if self.readiness.is_ready() && waiting.is_empty() {
+        if status.ready {
             return respond(StatusCode::OK, TEXT, "ok\n");
         }
         let mut text = String::new();
-        if !self.readiness.is_ready() {
-            text.push_str("starting or ending\n");
-        }
-        for instance in waiting {
+        for instance in status.instances.iter().filter(|instance| !instance.ready) {
             let error = instance.last_error.as_ref().map_or("no login yet", |error| &error.text);
             text.push_str(&format!("{}: {error}\n", instance.id));
+        }
+        if text.is_empty() {
+            text.push_str("starting or ending\n");
         }
         respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, text)
     }

@@ -14,7 +14,7 @@ pub struct Status {
     pub started: String,
     /// Where pulls come in.
     pub listen: String,
-    /// Whether it accepts pulls: it has started and is not about to end.
+    /// Whether pulls may come: it listens, is not about to end, and every instance has a login that can be used.
     pub ready: bool,
     /// How far this node's clock is ahead of the cloud's; negative: behind.
     pub clock_skew_seconds: f64,

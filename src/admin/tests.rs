@@ -6,7 +6,6 @@ use http_body_util::BodyExt;
 use super::status::{ConfigStatus, ErrorStatus, HopStatus, InstanceStatus, Status};
 use super::{Admin, Report};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::readiness::{Latch, Readiness};
 
 #[derive(Debug)]
 struct Fixed(Mutex<Status>);
@@ -21,8 +20,11 @@ impl Report for Fixed {
     }
 }
 
-fn admin(instance_ready: bool) -> (Admin, Latch) {
-    let (readiness, latch) = Readiness::new();
+fn admin(instance_ready: bool) -> Admin {
+    told(instance_ready, instance_ready)
+}
+
+fn told(ready: bool, instance_ready: bool) -> Admin {
     let error = ErrorStatus {
         hop: "assume_role".into(),
         text: "AssumeRole was refused: <NoPermission>".into(),
@@ -42,7 +44,7 @@ fn admin(instance_ready: bool) -> (Admin, Latch) {
         commit: "abc".into(),
         started: "2026-01-02T03:04:05Z".into(),
         listen: "127.0.0.1:7080".into(),
-        ready: true,
+        ready,
         clock_skew_seconds: 0.0,
         config: ConfigStatus { source: None, read: "2026-01-02T03:04:05Z".into(), refused: Vec::new() },
         instances: vec![InstanceStatus {
@@ -54,7 +56,7 @@ fn admin(instance_ready: bool) -> (Admin, Latch) {
             last_pull: None,
         }],
     };
-    (Admin::new(Metrics::new(), readiness, Arc::new(Fixed(Mutex::new(status)))), latch)
+    Admin::new(Metrics::new(), Arc::new(Fixed(Mutex::new(status))))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the body is in memory")]
@@ -65,19 +67,21 @@ async fn ask(admin: &Admin, method: Method, path: &str) -> (StatusCode, String) 
 }
 
 #[tokio::test]
-async fn alive_from_the_first_moment_ready_when_the_last_latch_falls() {
-    let (admin, latch) = admin(true);
-    assert_eq!(ask(&admin, Method::GET, "/livez").await.0, StatusCode::OK);
-    assert_eq!(ask(&admin, Method::GET, "/healthz").await.0, StatusCode::OK);
-    assert_eq!(ask(&admin, Method::GET, "/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
-    drop(latch);
-    assert_eq!(ask(&admin, Method::GET, "/readyz").await.0, StatusCode::OK);
+async fn alive_whatever_happens_and_ready_only_when_pulls_may_come() {
+    for ready in [false, true] {
+        let admin = told(ready, true);
+        assert_eq!(ask(&admin, Method::GET, "/livez").await.0, StatusCode::OK);
+        assert_eq!(ask(&admin, Method::GET, "/healthz").await.0, StatusCode::OK);
+        let (status, text) = ask(&admin, Method::GET, "/readyz").await;
+        let expected =
+            if ready { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "starting or ending\n") };
+        assert_eq!((status, text.as_str()), expected);
+    }
 }
 
 #[tokio::test]
 async fn an_instance_without_a_login_is_named_with_its_reason() {
-    let (admin, latch) = admin(false);
-    drop(latch);
+    let admin = admin(false);
     let (status, text) = ask(&admin, Method::GET, "/readyz").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(text, "cri-1: AssumeRole was refused: <NoPermission>\n");
@@ -85,7 +89,7 @@ async fn an_instance_without_a_login_is_named_with_its_reason() {
 
 #[tokio::test]
 async fn the_status_is_json_and_the_page_escapes_what_the_cloud_said() {
-    let (admin, _latch) = admin(false);
+    let admin = admin(false);
     let (_, text) = ask(&admin, Method::GET, "/status").await;
     let status: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(status["instances"][0]["hops"][0]["expires"], "2026-01-02T04:04:05Z");
@@ -96,14 +100,14 @@ async fn the_status_is_json_and_the_page_escapes_what_the_cloud_said() {
 
 #[tokio::test]
 async fn gauges_are_measured_when_somebody_looks() {
-    let (admin, _latch) = admin(true);
+    let admin = admin(true);
     let (_, text) = ask(&admin, Method::GET, "/metrics").await;
     assert!(text.contains("acr_pull_proxy_clock_skew_seconds 7"), "{text}");
 }
 
 #[tokio::test]
 async fn nothing_can_be_changed() {
-    let (admin, _latch) = admin(true);
+    let admin = admin(true);
     for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS] {
         assert_eq!(ask(&admin, method, "/status").await.0, StatusCode::METHOD_NOT_ALLOWED);
     }

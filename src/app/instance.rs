@@ -112,20 +112,20 @@ impl Running {
     pub(super) fn status(&self) -> InstanceStatus {
         let domains: Vec<_> = self.domains().iter().map(ToString::to_string).collect();
         let levels = self.tokens.source.hops();
-        let failures = levels.iter().filter_map(|level| Some((level, level.failure.as_ref()?)));
-        // The last level fails with those before it; the first failure in the chain is the cause.
-        let last_error = failures.into_iter().next().map(|(level, failure)| ErrorStatus {
+        // A level fails with those before it, and says so with all causes: the last one has the whole story.
+        let failed = levels.iter().rev().find_map(|level| Some((level, level.failure.as_ref()?)));
+        let last_error = failed.map(|(level, failure)| ErrorStatus {
             hop: level.hop.as_str().to_owned(),
             text: failure.text.clone(),
             advice: failure.advice.clone(),
             request_id: failure.request_id.clone(),
-            at: failure.at.to_string(),
+            at: time(failure.at),
         });
         let hops = levels.iter().map(|level| HopStatus {
             hop: level.hop.as_str().to_owned(),
             name: level.name.clone(),
-            issued: level.held.map(|(issued, _)| issued.to_string()),
-            expires: level.held.map(|(_, expires)| expires.to_string()),
+            issued: level.held.map(|(issued, _)| time(issued)),
+            expires: level.held.map(|(_, expires)| time(expires)),
             note: level.note.clone(),
         });
         let last_pull = self.metrics.last_success();
@@ -135,9 +135,14 @@ impl Running {
             domains,
             hops: hops.collect(),
             last_error,
-            last_pull: last_pull.as_ref().map(Timestamp::to_string),
+            last_pull: last_pull.map(time),
         }
     }
+}
+
+/// A time as the status shows it: to the second, which is how exact the cloud's own are.
+pub(super) fn time(at: Timestamp) -> String {
+    format!("{at:.0}")
 }
 
 fn asks(domains: &Domains) -> bool {

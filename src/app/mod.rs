@@ -129,7 +129,7 @@ impl App {
         metrics.config_read(true, surroundings.clock.now());
 
         let (end, mut ended) = watch::channel(false);
-        let face = Admin::new(metrics.clone(), readiness.clone(), Arc::clone(&reporter) as Arc<dyn admin::Report>);
+        let face = Admin::new(metrics.clone(), Arc::clone(&reporter) as Arc<dyn admin::Report>);
         let operators = Task(tokio::spawn(admin::serve(face, operators)));
         let pulls = {
             let (table, metrics, params) = (fleet.table(), metrics.clone(), surroundings.proxy.clone());
@@ -183,11 +183,11 @@ impl App {
 
     /// Notes that a new configuration was read and cannot be used; the one in use stays.
     pub fn refused(&self, unusable: &Unusable) {
+        self.reporter.refused(unusable.problems.iter().map(ToString::to_string).collect());
+        self.metrics.config_read(false, self.surroundings.clock.now());
         for problem in &unusable.problems {
             tracing::error!(source = unusable.source_name, %problem, "the new configuration is refused");
         }
-        self.reporter.refused(unusable.problems.iter().map(ToString::to_string).collect());
-        self.metrics.config_read(false, self.surroundings.clock.now());
     }
 
     /// Ends in good order: not ready any more, no new connection, and pulls under way get their time

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::fleet::Fleet;
+use super::instance::time;
 use crate::admin::Report;
 use crate::admin::status::{ConfigStatus, Status};
 use crate::clock::{SharedClock, Timestamp};
@@ -60,20 +61,21 @@ impl Reporter {
 
 impl Report for Reporter {
     fn status(&self) -> Status {
+        let instances = self.fleet.statuses();
         let reads = self.reads();
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: self.build.commit.to_owned(),
-            started: self.started.to_string(),
+            started: time(self.started),
             listen: self.build.listen.to_string(),
-            ready: self.readiness.is_ready(),
+            ready: self.readiness.is_ready() && instances.iter().all(|instance| instance.ready),
             clock_skew_seconds: self.fleet.skew_seconds(),
             config: ConfigStatus {
                 source: self.build.source.clone(),
-                read: reads.in_use.to_string(),
+                read: time(reads.in_use),
                 refused: reads.refused.clone(),
             },
-            instances: self.fleet.statuses(),
+            instances,
         }
     }
 

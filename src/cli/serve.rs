@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::output::Failure;
 use super::version::COMMIT;
 use crate::app::{App, Surroundings};
-use crate::config::{Config, Environment, Loaded, Overlay, Unusable, Watch, load};
+use crate::config::{Config, Environment, Loaded, Overlay, Unusable, Watch};
 use crate::error::chain;
 use crate::telemetry::logs;
 
@@ -21,7 +21,8 @@ const WORKERS: usize = 4;
 const BLOCKING: usize = 16;
 
 pub(super) fn run(path: &Path, environment: Environment, overlay: Overlay) -> Result<(), Failure> {
-    let Loaded { config, notes } = load(path, &environment, &overlay).map_err(Failure::Configuration)?;
+    let (watch, loaded) = Watch::begin(path.to_path_buf(), environment, overlay);
+    let Loaded { config, notes } = loaded.map_err(Failure::Configuration)?;
     let system = |what: &str, error: &dyn std::error::Error| {
         Failure::runtime(format!("{what}: {error}"), "check the limits of this process (ulimit, systemd, cgroup)")
     };
@@ -35,7 +36,6 @@ pub(super) fn run(path: &Path, environment: Environment, overlay: Overlay) -> Re
         let signals = Signals::new().map_err(|error| system("signals cannot be received", &error))?;
         let source = Some(path.display().to_string());
         let surroundings = Surroundings { level, source, commit: COMMIT, ..Surroundings::default() };
-        let watch = Watch::new(path.to_path_buf(), environment, overlay);
         let app = start(config, surroundings).await?;
         serve(&app, signals, watch).await;
         app.shutdown().await;

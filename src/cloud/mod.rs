@@ -21,6 +21,7 @@ mod sts;
 mod time;
 #[cfg(test)]
 mod vectors;
+mod verdict;
 
 use std::sync::Arc;
 

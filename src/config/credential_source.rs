@@ -24,7 +24,7 @@ pub(super) fn read(section: &Section<'_>, rrsa: &Rrsa, environment: &Environment
         access_key,
         rrsa: rrsa_base(section, rrsa, asked_for, environment),
         environment: environment_keys(environment),
-        profile: profile(environment),
+        profile: profile(environment, wanted),
         uri: environment.value("ALIBABA_CLOUD_CREDENTIALS_URI").map(|uri| Base::CredentialsUri { uri: uri.to_owned() }),
         ram_role: Base::RamRole { name: environment.value("ALIBABA_CLOUD_ECS_METADATA").map(str::to_owned) },
     };
@@ -99,15 +99,19 @@ fn environment_keys(environment: &Environment) -> Option<Base> {
     Some(Base::Environment { id, secret, token })
 }
 
-fn profile(environment: &Environment) -> Option<Base> {
+/// A profile is configured where its file is, or where somebody said so.
+fn profile(environment: &Environment, wanted: CredentialSource) -> Option<Base> {
     if environment.is_true("ALIBABA_CLOUD_CLI_PROFILE_DISABLED") {
         return None;
     }
-    let file = match environment.value("ALIBABA_CLOUD_CONFIG_FILE") {
+    let named = environment.value("ALIBABA_CLOUD_CONFIG_FILE");
+    let name = environment.value("ALIBABA_CLOUD_PROFILE").map(str::to_owned);
+    let file = match named {
         Some(file) => Path::new(file).to_path_buf(),
         None => environment.home()?.join(PROFILES),
     };
-    Some(Base::Profile { file, name: environment.value("ALIBABA_CLOUD_PROFILE").map(str::to_owned) })
+    let asked_for = wanted == CredentialSource::Profile || named.is_some() || name.is_some();
+    (asked_for || file.is_file()).then_some(Base::Profile { file, name })
 }
 
 /// The two arrangements of an AccessKey pair, in the configuration or in files; half of one is a problem.

@@ -40,7 +40,7 @@ fn read(section: &Section<'_>, settings: &Settings, environment: &Environment) -
     // Every key is asked for before anything returns, or it would be reported as unknown.
     let region = section.field("regionId").map(|field| field.parsed(Region::parse));
     let edition = edition(section);
-    let domains = section.field("domains").map(|field| (field.words(RegistryHost::parse), field.place));
+    let domains = section.field("domains").map(|field| (domains(&field), field.place));
     let pull_from = section.field("pullFrom").map(|field| field.words(RegistryHost::parse)).unwrap_or_default();
     let repositories = section.field("repositories").map(|field| field.words(value::repository_pattern));
     let (source, chain) = chain(section, settings, environment);
@@ -52,13 +52,10 @@ fn read(section: &Section<'_>, settings: &Settings, environment: &Environment) -
     let edition = edition?;
     let id = id(&edition, region.as_ref())?;
     let domains = match domains {
-        Some((domains, place)) if domains.is_empty() => {
-            section.findings.problem(&place, "no usable domain is named", "name every host that image names use");
-            return None;
-        }
+        Some((domains, _)) if domains.is_empty() => return None,
         Some((domains, place)) => {
             note_unsupported(section, &domains, &place);
-            Domains::Named(unique(domains))
+            Domains::Named(domains)
         }
         None => default_domains(&edition, region.as_ref()),
     };
@@ -75,6 +72,21 @@ fn read(section: &Section<'_>, settings: &Settings, environment: &Environment) -
         },
         credential_source: source,
     })
+}
+
+/// The domains, each once; none at all only after a problem was reported.
+fn domains(field: &Field<'_>) -> Vec<RegistryHost> {
+    let problems_before = field.findings.count();
+    let mut domains: Vec<RegistryHost> = Vec::new();
+    for domain in field.words(RegistryHost::parse) {
+        if !domains.contains(&domain) {
+            domains.push(domain);
+        }
+    }
+    if domains.is_empty() && field.findings.count() == problems_before {
+        field.problem("no domain is named", "name every host that image names use, or leave the key out");
+    }
+    domains
 }
 
 fn edition(section: &Section<'_>) -> Option<Edition> {
@@ -123,16 +135,6 @@ fn note_unsupported(section: &Section<'_>, domains: &[RegistryHost], place: &Pla
             "Alibaba Cloud gives no temporary login for these; use an Enterprise Edition instance",
         );
     }
-}
-
-fn unique(domains: Vec<RegistryHost>) -> Vec<RegistryHost> {
-    let mut seen = Vec::with_capacity(domains.len());
-    for domain in domains {
-        if !seen.contains(&domain) {
-            seen.push(domain);
-        }
-    }
-    seen
 }
 
 fn chain(section: &Section<'_>, settings: &Settings, environment: &Environment) -> (CredentialSource, plan::Params) {

@@ -7,8 +7,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::time::MissedTickBehavior;
-
 use super::environment::Environment;
 use super::load::{Content, Loaded, Overlay};
 use super::problem::Unusable;
@@ -22,7 +20,6 @@ pub struct Watch {
     environment: Environment,
     overlay: Overlay,
     seen: Content,
-    interval: tokio::time::Interval,
 }
 
 impl std::fmt::Debug for Watch {
@@ -33,13 +30,14 @@ impl std::fmt::Debug for Watch {
 }
 
 impl Watch {
-    /// Begins to watch; the content of this moment counts as known. Needs a runtime.
-    #[must_use]
-    pub fn new(path: PathBuf, environment: Environment, overlay: Overlay) -> Self {
-        let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + INTERVAL, INTERVAL);
-        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    /// Reads the path and begins to watch it. Both in one, so that no change can come in between.
+    ///
+    /// # Errors
+    /// [`Unusable`] beside the watch where the content is not good.
+    pub fn begin(path: PathBuf, environment: Environment, overlay: Overlay) -> (Self, Result<Loaded, Unusable>) {
         let seen = Content::read(&path);
-        Self { path, environment, overlay, seen, interval }
+        let loaded = seen.load(&path, &environment, &overlay);
+        (Self { path, environment, overlay, seen }, loaded)
     }
 
     /// Waits for other content than was seen last, and reads it. Can be dropped and called again.
@@ -48,7 +46,7 @@ impl Watch {
     /// [`Unusable`] where the new content is not good; the next change is waited for all the same.
     pub async fn changed(&mut self) -> Result<Loaded, Unusable> {
         loop {
-            self.interval.tick().await;
+            tokio::time::sleep(INTERVAL).await;
             let content = Content::read(&self.path);
             if content != self.seen {
                 self.seen = content;

@@ -149,7 +149,11 @@ fn the_first_credential_is_the_first_one_configured() {
     assert!(matches!(&first(rrsa, &environment)[..], [Base::Rrsa { .. }]));
     assert!(matches!(&first("", &environment)[..], [Base::Environment { .. }]));
     assert!(matches!(&first("credentialSource: ramRole", &environment)[..], [Base::RamRole { .. }]));
-    let node = Environment::of([("HOME", "/root"), ("ALIBABA_CLOUD_CREDENTIALS_URI", "http://127.0.0.1/c")]);
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir(home.path().join(".aliyun")).unwrap();
+    std::fs::write(home.path().join(".aliyun/config.json"), "{}").unwrap();
+    let home = home.path().to_str().unwrap();
+    let node = Environment::of([("HOME", home), ("ALIBABA_CLOUD_CREDENTIALS_URI", "http://127.0.0.1/c")]);
     let all = first("", &node);
     assert!(matches!(&all[..], [Base::Profile { .. }, Base::CredentialsUri { .. }, Base::RamRole { .. }]), "{all:?}");
 }

@@ -151,8 +151,30 @@ impl Explain for ClientError {
     }
 
     fn advice(&self) -> Option<Cow<'_, str>> {
+        if self.is_certificate() {
+            return Some(Cow::Borrowed("set network.caFile to the CA that signed its certificate, if it is yours"));
+        }
         let (Self::Connect { host, .. } | Self::Closed { host, .. } | Self::Timeout { host, .. }) = self;
         Some(Cow::Owned(format!("check that this node resolves and reaches {host}, or set network.hosts")))
+    }
+}
+
+impl ClientError {
+    /// Whether the other side's certificate was not accepted.
+    #[must_use]
+    pub fn is_certificate(&self) -> bool {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            if matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))) {
+                return true;
+            }
+            cause = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+                // An I/O error shows what it wraps as its own text, and only the source of that as its source.
+                Some(wrapped) => Some(wrapped),
+                None => error.source(),
+            };
+        }
+        false
     }
 }
 

@@ -9,14 +9,12 @@ use http::{HeaderValue, Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 
 use super::route::NotServed;
-use crate::error::{Blame, Explain, Retry, chain};
+use crate::error::{Explain, chain};
 use crate::http::Body;
 use crate::http::body::full;
-use crate::http::client::ClientError;
 use crate::oci::RequestError;
 use crate::oci::error_body::{ErrorCode, printable, render};
-use crate::token::TokenError;
-use crate::upstream::UpstreamError;
+use crate::upstream::{ErrorKind, UpstreamError};
 
 /// In front of every sentence, so that a pod's event tells who is speaking.
 const PREFIX: &str = "acr-pull-proxy: ";
@@ -78,16 +76,12 @@ impl Refusal {
             Self::HeadersTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, ErrorCode::Unsupported),
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),
             Self::Panic => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown),
-            Self::Upstream(error) => upstream_verdict(error),
+            Self::Upstream(error) => upstream_verdict(error.kind()),
         }
     }
 
     fn sentence(&self) -> String {
-        let text = match self {
-            Self::Upstream(UpstreamError::Token(error)) => error.to_string(),
-            other => other.to_string(),
-        };
-        let mut sentence = format!("{PREFIX}{text}");
+        let mut sentence = format!("{PREFIX}{self}");
         if let Self::Upstream(error) = self
             && let Some(advice) = error.advice()
             && sentence.len() + advice.len() + 2 <= LONGEST_SENTENCE
@@ -107,57 +101,33 @@ impl Refusal {
         let request_id = error.request_id();
         let blame = error.blame().as_str();
         if matches!(error, UpstreamError::NotFound { .. }) {
-            tracing::debug!(status = status.as_u16(), error = chain(error), "the registry has no such content");
+            tracing::debug!(status = status.as_u16(), error = error.details(), "the registry has no such content");
         } else {
             tracing::warn!(
                 status = status.as_u16(),
                 blame,
                 request_id,
                 advice = advice.as_deref(),
-                error = chain(error),
+                error = error.details(),
                 "a pull request failed"
             );
         }
     }
 }
 
-fn upstream_verdict(error: &UpstreamError) -> (StatusCode, ErrorCode) {
-    match error {
-        UpstreamError::NotAllowed(_) | UpstreamError::Denied { .. } => (StatusCode::FORBIDDEN, ErrorCode::Denied),
-        UpstreamError::Token(error) => token_verdict(error),
-        UpstreamError::NotFound { message, .. } => {
-            let code = message.as_ref().and_then(|message| ErrorCode::parse(&message.code));
-            (StatusCode::NOT_FOUND, code.unwrap_or(ErrorCode::BlobUnknown))
-        }
-        UpstreamError::Refused { status, .. } => match *status {
-            StatusCode::BAD_REQUEST
+fn upstream_verdict(kind: ErrorKind) -> (StatusCode, ErrorCode) {
+    match kind {
+        ErrorKind::Denied => (StatusCode::FORBIDDEN, ErrorCode::Denied),
+        ErrorKind::NotFound(code) => (StatusCode::NOT_FOUND, code.unwrap_or(ErrorCode::BlobUnknown)),
+        ErrorKind::Refused(
+            status @ (StatusCode::BAD_REQUEST
             | StatusCode::NOT_ACCEPTABLE
             | StatusCode::GONE
-            | StatusCode::PRECONDITION_FAILED => (*status, ErrorCode::Unknown),
-            _ => (StatusCode::BAD_GATEWAY, ErrorCode::Unavailable),
-        },
-        UpstreamError::Throttled { .. } => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),
-        UpstreamError::Unreachable(ClientError::Timeout { .. }) | UpstreamError::Late => {
-            (StatusCode::GATEWAY_TIMEOUT, ErrorCode::Unavailable)
-        }
-        UpstreamError::Unreachable(_)
-        | UpstreamError::Broken { .. }
-        | UpstreamError::RedirectRefused { .. }
-        | UpstreamError::RedirectMalformed { .. }
-        | UpstreamError::BucketRefused { .. }
-        | UpstreamError::Unexpected { .. }
-        | UpstreamError::Manifest { .. } => (StatusCode::BAD_GATEWAY, ErrorCode::Unavailable),
-    }
-}
-
-/// A right that an account has to grant is 403; everything else that keeps us from a bearer is 503, so that the client
-/// goes on elsewhere and comes back.
-fn token_verdict(error: &TokenError) -> (StatusCode, ErrorCode) {
-    let account = matches!(error.blame(), Blame::NodeAccount | Blame::RegistryAccount);
-    if account && error.retry() == Retry::Never {
-        (StatusCode::FORBIDDEN, ErrorCode::Denied)
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable)
+            | StatusCode::PRECONDITION_FAILED),
+        ) => (status, ErrorCode::Unknown),
+        ErrorKind::Refused(_) | ErrorKind::Broken => (StatusCode::BAD_GATEWAY, ErrorCode::Unavailable),
+        ErrorKind::NoCredentials | ErrorKind::Throttled => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),
+        ErrorKind::Late => (StatusCode::GATEWAY_TIMEOUT, ErrorCode::Unavailable),
     }
 }
 

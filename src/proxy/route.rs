@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::oci::{Endpoint, InstanceId, Name, Namespace, RegistryHost, RegistryRequest, Resource};
+use crate::oci::{Endpoint, Name, Namespace, RegistryHost, RegistryRequest, Resource};
 use crate::upstream::{Place, Upstream};
 
 /// Which domain belongs to which instance. Immutable: a reload builds another one.
@@ -28,12 +28,6 @@ impl Table {
             }
         }
         Self { upstreams }
-    }
-
-    /// Whether an instance is served under any domain.
-    #[must_use]
-    pub fn serves(&self, instance: &InstanceId) -> bool {
-        self.upstreams.values().any(|upstream| upstream.instance() == instance)
     }
 
     fn find(&self, host: &RegistryHost) -> Option<(&RegistryHost, &Arc<Upstream>)> {

@@ -5,6 +5,8 @@
 //! does; after a failure everybody shares one back-off; a value that was refused is dropped by identity, so that a late
 //! refusal of an old value cannot drop a new one. The hot path takes no lock: one atomic pointer and one atomic time.
 
+mod flight;
+
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,9 +15,8 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use tokio::sync::{Notify, watch};
 
-use super::{Expiring, Jitter, Policy};
+use super::{Expiring, Jitter, Load, Policy, Renewal, Status};
 use crate::clock::{SharedClock, Timestamp, later, until};
-use crate::error::{Explain, Retry};
 use crate::telemetry::metrics::{CacheResult, Hop, InstanceMetrics};
 
 /// A value with less than this left is not handed out while a new one can be waited for.
@@ -30,43 +31,6 @@ const FREE_REFUSALS: u32 = 3;
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// The value of `due` while a load is running.
 const RUNNING: i64 = i64::MAX;
-
-/// Where the value of a cell comes from. It never caches.
-pub trait Load: fmt::Debug + Send + Sync + 'static {
-    /// What is held.
-    type Value: Send + Sync + 'static;
-    /// Why it cannot be had.
-    type Error: Explain + From<Interrupted> + Send + Sync + 'static;
-
-    /// Gets a new value. `held` is what the cell holds now, for a loader that must not replace it by something no better.
-    fn load(
-        &self,
-        held: Option<Arc<Expiring<Self::Value>>>,
-    ) -> impl Future<Output = Result<Expiring<Self::Value>, Arc<Self::Error>>> + Send;
-}
-
-/// A load ended without a result: the daemon is shutting down, or the loader panicked.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("the refresh was interrupted")]
-pub struct Interrupted;
-
-/// What a child is bought with.
-#[derive(Debug)]
-pub struct Renewal<T, E> {
-    /// The value.
-    pub held: Arc<Expiring<T>>,
-    /// Why it could not be renewed although it is in the second half of its life.
-    pub stale: Option<Arc<E>>,
-}
-
-/// What a cell tells about itself; no value.
-#[derive(Debug)]
-pub struct Status<E> {
-    /// When the held value was issued and when it dies.
-    pub held: Option<(Timestamp, Timestamp)>,
-    /// The failure since the last success, and when it happened.
-    pub failure: Option<(Timestamp, Arc<E>)>,
-}
 
 /// What the waiters of one load receive.
 type Outcome<L> = Result<Arc<Expiring<<L as Load>::Value>>, Arc<<L as Load>::Error>>;
@@ -242,114 +206,8 @@ impl<L: Load> RefreshCell<L> {
         }
     }
 
-    /// Waits for the running load or a new one; a value that is still good stands in for a failure.
-    async fn wait(&self, early: bool) -> Outcome<L> {
-        let (running, started) = self.join(early);
-        let result = if started { CacheResult::Miss } else { CacheResult::Shared };
-        self.0.metrics.token_cache(self.0.hop, result);
-        Self::settle(running).await.or_else(|error| self.peek().ok_or(error))
-    }
-
-    async fn settle(mut running: watch::Receiver<Option<Outcome<L>>>) -> Outcome<L> {
-        match running.wait_for(Option::is_some).await {
-            Ok(outcome) => outcome.clone().unwrap_or_else(|| Err(Arc::new(Interrupted.into()))),
-            Err(_) => Err(Arc::new(Interrupted.into())),
-        }
-    }
-
-    /// The running load, or a new one where one may start (`true`), or what the last one left behind.
-    ///
-    /// `early`: a held value that is not due yet is no reason to wait.
-    fn join(&self, early: bool) -> (watch::Receiver<Option<Outcome<L>>>, bool) {
-        let inner = &self.0;
-        let mut state = self.state();
-        if let Some(running) = &state.running {
-            return (running.clone(), false);
-        }
-        let held = self.peek();
-        if inner.clock.now().as_millisecond() < inner.due.load(Ordering::Acquire) {
-            let left_behind = match (&state.failure, &held) {
-                (Some((_, error)), _) => Some(Err(Arc::clone(error))),
-                // Somebody else finished a load between our look and our lock.
-                (None, Some(held)) if !early => Some(Ok(Arc::clone(held))),
-                (None, _) => None,
-            };
-            if left_behind.is_some() {
-                return (watch::channel(left_behind).1, false);
-            }
-        }
-        let (sender, receiver) = watch::channel(None);
-        state.running = Some(receiver.clone());
-        inner.due.store(RUNNING, Ordering::Release);
-        let landing = Landing { cell: self.clone(), sender: Some(sender) };
-        tokio::spawn(async move {
-            let outcome = landing.cell.0.load.load(held).await;
-            landing.finish(outcome);
-        });
-        (receiver, true)
-    }
-
-    /// Books the outcome of a load and says what the waiters receive.
-    fn book(&self, outcome: Result<Expiring<L::Value>, Arc<L::Error>>) -> Outcome<L> {
-        let inner = &self.0;
-        let now = inner.clock.now();
-        let mut state = self.state();
-        state.running = None;
-        let (due, outcome) = match outcome {
-            Ok(value) => {
-                let value = Arc::new(value);
-                // `refusals` stays: whether the value is any good is known once it has been shown to somebody.
-                state.failures = 0;
-                state.failure = None;
-                inner.current.store(Some(Arc::clone(&value)));
-                if inner.hop != Hop::Bearer && value.expires != Timestamp::MAX {
-                    inner.metrics.token_held(inner.hop, value.issued, value.expires);
-                }
-                (inner.policy.renewal(&value, now, inner.jitter.throw()), Ok(value))
-            }
-            Err(error) => {
-                state.failures += 1;
-                let asked = match error.retry() {
-                    Retry::Later(asked) => asked,
-                    Retry::Never | Retry::Renewed => None,
-                };
-                let left = self.peek().map_or(Duration::ZERO, |held| until(now, held.expires));
-                let pause = inner.policy.back_off(state.failures, left, asked, inner.jitter.throw());
-                state.failure = Some((now, Arc::clone(&error)));
-                (later(now, pause), Err(error))
-            }
-        };
-        inner.due.store(due.as_millisecond().min(RUNNING - 1), Ordering::Release);
-        inner.nearer.notify_one();
-        outcome
-    }
-
     fn state(&self) -> MutexGuard<'_, State<L>> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Ends a load exactly once, also when its task is dropped.
-struct Landing<L: Load> {
-    cell: RefreshCell<L>,
-    sender: Option<watch::Sender<Option<Outcome<L>>>>,
-}
-
-impl<L: Load> Landing<L> {
-    fn finish(mut self, outcome: Result<Expiring<L::Value>, Arc<L::Error>>) {
-        self.land(outcome);
-    }
-
-    fn land(&mut self, outcome: Result<Expiring<L::Value>, Arc<L::Error>>) {
-        if let Some(sender) = self.sender.take() {
-            sender.send_replace(Some(self.cell.book(outcome)));
-        }
-    }
-}
-
-impl<L: Load> Drop for Landing<L> {
-    fn drop(&mut self) {
-        self.land(Err(Arc::new(Interrupted.into())));
     }
 }
 

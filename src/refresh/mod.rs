@@ -5,8 +5,10 @@
 
 mod cell;
 mod expiring;
+mod load;
 mod policy;
 
-pub use cell::{Interrupted, Load, RefreshCell, Renewal, Status};
+pub use cell::RefreshCell;
 pub use expiring::Expiring;
+pub use load::{Interrupted, Load, Renewal, Status};
 pub use policy::{Jitter, Policy};

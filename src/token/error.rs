@@ -52,7 +52,7 @@ pub enum TokenError {
     },
     /// The realm gave a token that may not pull.
     NotPermitted(Scope),
-    /// The registry refused the bearer.
+    /// The registry refuses one new bearer after the other.
     BearerRefused,
     /// The daemon is going down.
     Interrupted(Interrupted),
@@ -123,9 +123,9 @@ impl Explain for TokenError {
             Self::Credentials(error) => error.blame(),
             Self::Login(error) => error.blame(),
             Self::Unreachable(error) => error.blame(),
-            Self::NotPermitted(_) => Blame::RegistryAccount,
+            Self::NotPermitted(_) | Self::BearerRefused => Blame::RegistryAccount,
             Self::LoginRefused { .. } | Self::NoChallenge { .. } | Self::RealmFailed { .. } => Blame::Cloud,
-            Self::ChallengeChanged | Self::BearerRefused => Blame::Cloud,
+            Self::ChallengeChanged => Blame::Cloud,
             Self::Realm(_) | Self::Interrupted(_) => Blame::Node,
         }
     }
@@ -137,8 +137,8 @@ impl Explain for TokenError {
             Self::Unreachable(error) => error.retry(),
             Self::RealmFailed { asked, .. } => Retry::Later(*asked),
             Self::LoginRefused { .. } | Self::NoChallenge { .. } | Self::Interrupted(_) => Retry::Later(None),
-            Self::ChallengeChanged | Self::BearerRefused => Retry::Renewed,
-            Self::NotPermitted(_) | Self::Realm(_) => Retry::Never,
+            Self::ChallengeChanged => Retry::Renewed,
+            Self::NotPermitted(_) | Self::BearerRefused | Self::Realm(_) => Retry::Never,
         }
     }
 
@@ -159,6 +159,9 @@ impl Explain for TokenError {
                 "allow cr:PullRepository to the last role, and check that {} exists; a public repository still needs it",
                 scope.repository()
             ))),
+            Self::BearerRefused => {
+                Some(Cow::Borrowed("check the rights of the last role and the instance's access control"))
+            }
             Self::Realm(_) => Some(Cow::Borrowed("if the host is yours, name it in network.realms")),
             _ => None,
         }

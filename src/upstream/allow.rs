@@ -30,22 +30,22 @@ fn path_matches(pattern: &[&str], name: &[&str]) -> bool {
         ([], []) => true,
         (["**", rest @ ..], _) => (0..=name.len()).any(|skip| path_matches(rest, name.get(skip..).unwrap_or_default())),
         ([first, pattern @ ..], [component, name @ ..]) => {
-            component_matches(first.as_bytes(), component.as_bytes()) && path_matches(pattern, name)
+            component_matches(first, component) && path_matches(pattern, name)
         }
         _ => false,
     }
 }
 
-fn component_matches(pattern: &[u8], text: &[u8]) -> bool {
-    match (pattern, text) {
-        ([], []) => true,
-        ([b'*', rest @ ..], _) => {
-            component_matches(rest, text)
-                || text.split_first().is_some_and(|(_, text)| component_matches(pattern, text))
-        }
-        ([first, pattern @ ..], [byte, text @ ..]) => first == byte && component_matches(pattern, text),
-        _ => false,
+/// Takes the first place for each piece between two stars; any later one would leave less for the rest.
+fn component_matches(pattern: &str, component: &str) -> bool {
+    let mut pieces = pattern.split('*');
+    let Some(mut rest) = component.strip_prefix(pieces.next().unwrap_or_default()) else { return false };
+    let Some(last) = pieces.next_back() else { return rest.is_empty() };
+    for piece in pieces {
+        let Some((_, behind)) = rest.split_once(piece) else { return false };
+        rest = behind;
     }
+    rest.ends_with(last)
 }
 
 /// The hosts that blobs may come from.
@@ -115,6 +115,9 @@ mod tests {
         assert!(allowed(&["base/**"], "base/a/b/c"));
         assert!(allowed(&["base/**/x"], "base/x"));
         assert!(allowed(&["te*m/a*p"], "team/app"));
+        assert!(allowed(&["a*b*c"], "a1b2b3c"));
+        assert!(!allowed(&["a*ba"], "aba1"));
+        assert!(!allowed(&["a*a"], "a"));
         assert!(!allowed(&["team/app"], "team/apple"));
         assert!(!allowed(&["team"], "other/team"));
     }

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::error::{Blame, Explain, Retry};
+use crate::error::{Blame, Explain, Retry, chain};
 use crate::http::body::CollectError;
 use crate::http::client::ClientError;
 use crate::http::origin::UriError;
 use crate::oci::RepositoryName;
-use crate::oci::error_body::UpstreamMessage;
+use crate::oci::error_body::{ErrorCode, UpstreamMessage};
 use crate::token::TokenError;
 
 /// Why the upstream of an instance gave no usable answer.
@@ -22,7 +22,7 @@ pub enum UpstreamError {
     #[error("repository {0} is not in the list of allowed repositories")]
     NotAllowed(RepositoryName),
     /// There is no bearer to ask with.
-    #[error("no credentials for the registry: {0}")]
+    #[error("no credentials: {0}")]
     Token(Arc<TokenError>),
     /// The registry refused the pull, also with a bearer made for the purpose.
     #[error("the registry denies the pull{} ({host})", said(.message))]
@@ -114,6 +114,66 @@ pub enum UpstreamError {
         /// What stood in the way.
         source: CollectError,
     },
+}
+
+/// The kinds of failure that a client is told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// A right is missing, which somebody has to grant.
+    Denied,
+    /// There is nothing to ask the registry with, for now.
+    NoCredentials,
+    /// There is no such content; the registry's code, where it is one of the spec's.
+    NotFound(Option<ErrorCode>),
+    /// The registry refused the request itself.
+    Refused(StatusCode),
+    /// The other side throttles.
+    Throttled,
+    /// There was no answer in time.
+    Late,
+    /// There was no answer, or none that could be used.
+    Broken,
+}
+
+impl UpstreamError {
+    /// The error with all of its causes, for the log.
+    #[must_use]
+    pub fn details(&self) -> String {
+        match self {
+            // Its own text repeats the token's error, whose causes are what is missing.
+            Self::Token(error) => chain(&**error),
+            other => chain(other),
+        }
+    }
+
+    /// Which kind of failure this is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotAllowed(_) | Self::Denied { .. } => ErrorKind::Denied,
+            // A right that an account has to grant is no outage: asking elsewhere or later changes nothing.
+            Self::Token(error)
+                if error.retry() == Retry::Never
+                    && matches!(error.blame(), Blame::NodeAccount | Blame::RegistryAccount) =>
+            {
+                ErrorKind::Denied
+            }
+            Self::Token(_) => ErrorKind::NoCredentials,
+            Self::NotFound { message, .. } => {
+                ErrorKind::NotFound(message.as_ref().and_then(|message| ErrorCode::parse(&message.code)))
+            }
+            Self::Refused { status, .. } => ErrorKind::Refused(*status),
+            Self::Throttled { .. } => ErrorKind::Throttled,
+            Self::Unreachable(ClientError::Timeout { .. }) | Self::Late => ErrorKind::Late,
+            Self::Unreachable(_)
+            | Self::Broken { .. }
+            | Self::RedirectRefused { .. }
+            | Self::RedirectMalformed { .. }
+            | Self::BucketRefused { .. }
+            | Self::Unexpected { .. }
+            | Self::Manifest { .. } => ErrorKind::Broken,
+        }
+    }
 }
 
 /// What the upstream said, as the tail of a sentence.

@@ -135,6 +135,9 @@ impl BlobBody {
         }
         self.fruitless += 1;
         self.resumptions += 1;
+        if self.fruitless > MOST_FRUITLESS || self.resumptions > MOST_RESUMPTIONS {
+            return Err(BrokenOff::TooOften(cause).into());
+        }
         let source = &self.source;
         tracing::info!(
             instance = %source.upstream.instance,
@@ -143,9 +146,6 @@ impl BlobBody {
             cause = chain(&*cause),
             "a blob broke off and is continued"
         );
-        if self.fruitless > MOST_FRUITLESS || self.resumptions > MOST_RESUMPTIONS {
-            return Err(BrokenOff::TooOften(cause).into());
-        }
         self.resumed_at = self.span.position;
         self.state = State::Reopening(Box::pin(Arc::clone(source).reopen(self.span)));
         Ok(())

@@ -21,7 +21,7 @@ use std::time::Duration;
 use http::{HeaderMap, Response, StatusCode};
 
 use self::allow::{BlobHosts, Repositories};
-pub use self::error::UpstreamError;
+pub use self::error::{ErrorKind, UpstreamError};
 use self::send::Budget;
 use crate::clock::SharedClock;
 use crate::http::client::Client;
@@ -182,6 +182,3 @@ fn answer(status: StatusCode, from: &HeaderMap, body: Body) -> Response<Body> {
     *response.headers_mut() = headers::to_client(from);
     response
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,5 +1,7 @@
 //! The daemon as a whole, in this process, on the simulated cloud: it starts, tells how it is, changes, and ends.
 
+use std::time::Duration;
+
 use cloudsim::fault::{Effect, Fault};
 use cloudsim::image::Image;
 use cloudsim::journal::Service;
@@ -7,7 +9,7 @@ use cloudsim::ram::setup;
 use cloudsim::{CloudSim, Method};
 use http::StatusCode;
 
-use crate::support::node::{Node, get};
+use crate::support::node::{Node, fetch, get};
 
 const REPOSITORY: &str = "team/app";
 
@@ -117,6 +119,28 @@ async fn a_domain_that_is_not_served_costs_the_cloud_nothing() {
     let path = format!("/v2/{REPOSITORY}/manifests/v1?ns=elsewhere.example.com");
     assert_eq!(get(node.app.listen_addr(), &path).await.0, StatusCode::NOT_FOUND);
     assert_eq!(cloud.journal().entries().len(), 0);
+}
+
+#[tokio::test]
+async fn a_pull_under_way_ends_whole_when_the_daemon_ends() {
+    let cloud = CloudSim::start().await.unwrap();
+    let image = Image::random(1, 1 << 20, 7);
+    cloud.push(setup::INSTANCE, REPOSITORY, "v1", &image).unwrap();
+    let (digest, bytes) = image.blobs.iter().max_by_key(|(_, bytes)| bytes.len()).unwrap();
+    cloud.fault(Fault::on(Service::Oss, Effect::Delay(Duration::from_millis(500))));
+    let node = Node::start(&cloud.node_config(Method::WorkerRole)).await;
+    let (listen, admin) = (node.app.listen_addr(), node.app.admin_addr());
+
+    let path = format!("/v2/{REPOSITORY}/blobs/{digest}?ns={}", setup::CUSTOM_DOMAIN);
+    let pull = tokio::spawn(async move { fetch(listen, &path).await });
+    cloud.journal().wait_for(|entries| entries.iter().any(|entry| entry.service == Service::Oss)).await;
+    node.app.shutdown().await;
+    let (status, body) = pull.await.unwrap();
+    assert_eq!(status, StatusCode::OK);
+    assert!(body == **bytes, "{} of {} bytes came", body.len(), bytes.len());
+    for address in [listen, admin] {
+        assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    }
 }
 
 #[tokio::test]

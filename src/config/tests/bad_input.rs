@@ -96,6 +96,15 @@ fn all_problems_come_at_once_in_the_order_of_the_file() {
 }
 
 #[test]
+fn domains_that_are_set_name_at_least_one() {
+    for (domains, path) in [("[]", "domains"), ("','", "domains"), ("[a b]", "domains[0]"), ("'a_b.com'", "domains")] {
+        let text = format!("instances: [{{instanceId: cri-1, domains: {domains}}}]\n");
+        let unusable = load_text(&text).unwrap_err();
+        assert_eq!(paths(&unusable.problems), [format!("instances[0].{path}")], "{domains}");
+    }
+}
+
+#[test]
 fn instances_do_not_share_a_domain_or_an_id() {
     let text = "instances:\n  - {instanceId: cri-1, domains: a.example.com}\n  - {instanceId: cri-2, domains: 'b.example.com,A.example.com'}\n  - {instanceId: cri-1, domains: c.example.com}\n";
     let unusable = load_text(text).unwrap_err();

@@ -9,7 +9,7 @@ const GOOD: &str = "instances: [{instanceId: cri-1, domains: a.example.com}]\n";
 const OTHER: &str = "instances: [{instanceId: cri-2, domains: b.example.com}]\n";
 
 fn watch(path: &Path) -> Watch {
-    Watch::new(path.to_path_buf(), Environment::default(), Overlay::default())
+    Watch::begin(path.to_path_buf(), Environment::default(), Overlay::default()).0
 }
 
 #[tokio::test(start_paused = true)]

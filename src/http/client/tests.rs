@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::{Client, ClientError, HostOverride, HostTarget, Params, TargetHost};
-use crate::error::chain;
+use crate::error::{Explain, chain};
 use crate::http::body::{collect_limited, empty};
 
 fn client(name: &str, port: u16) -> Client {
@@ -70,4 +70,14 @@ async fn each_way_of_not_answering_is_told_apart_and_shows_no_url() {
         let shown = format!("{} {error:?}", chain(&error));
         assert!(!shown.contains("secret"), "{shown}");
     }
+}
+
+#[tokio::test]
+async fn a_certificate_of_a_ca_that_is_not_trusted_is_told_apart() {
+    let cloud = cloudsim::CloudSim::start().await.unwrap();
+    let stranger = client("sts.aliyuncs.com", cloud.tls_addr().port());
+    let url = "https://sts.aliyuncs.com/";
+    let error = stranger.send(get(url), Duration::from_secs(5)).await.unwrap_err();
+    assert!(error.is_certificate(), "{}", chain(&error));
+    assert!(error.advice().unwrap().contains("caFile"));
 }

@@ -109,6 +109,14 @@ async fn a_broken_stream_is_continued_and_the_client_sees_one_body() {
 }
 
 #[tokio::test]
+async fn a_stream_that_falls_silent_is_continued() {
+    let world = World::new().await;
+    let (digest, bytes) = world.layer();
+    world.cloud.fault(Fault::on(Service::Oss, Effect::StallAfter(500_000)).once());
+    assert!(world.get(&world.target(&format!("blobs/{digest}"))).await.bytes() == bytes);
+}
+
+#[tokio::test]
 async fn a_stream_that_cannot_be_continued_is_cut_and_not_ended() {
     let world = World::new().await;
     let (digest, bytes) = world.layer();

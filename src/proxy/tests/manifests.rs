@@ -54,8 +54,6 @@ async fn a_403_that_says_expired_is_renewed_once_and_another_is_final() {
     let forbidden = |message| Effect::answer(StatusCode::FORBIDDEN, denied(message));
     world.cloud.fault(Fault::on(Service::Registry, forbidden("the token has Expired")).once());
     world.cloud.fault(Fault::on(Service::Registry, forbidden("no such right")).once());
-    // The renewed bearer is of another generation than the registry's, which a revocation repairs.
-    world.cloud.revoke_bearers();
     assert_eq!(world.get(&world.target("manifests/v1")).await.status, 403);
     assert_eq!(world.tokens.refused.load(Ordering::SeqCst), 1);
 }
@@ -122,6 +120,33 @@ async fn an_outage_that_lasts_is_502_and_throttling_that_lasts_is_503() {
     let answer = world.get(&world.target("manifests/v1")).await;
     assert_eq!((answer.status.as_u16(), answer.error().code.as_str()), (503, "UNAVAILABLE"));
     assert!(!answer.headers.contains_key("retry-after"));
+}
+
+#[tokio::test]
+async fn a_manifest_that_breaks_off_is_asked_for_again() {
+    let world = World::new().await;
+    world.cloud.fault(Fault::on(Service::Registry, Effect::CutAfter(10)).once());
+    assert_eq!(world.get(&world.target("manifests/v1")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_certificate_for_another_name_is_not_accepted() {
+    let world = World::new().await;
+    world.cloud.fault(Fault::on(Service::Registry, Effect::WrongCertificate));
+    let answer = world.get(&world.target("manifests/v1")).await;
+    assert_eq!(answer.status, 502);
+    assert!(answer.error().message.contains("cannot connect"), "{}", answer.error().message);
+    assert_eq!(world.cloud.journal().count(Service::Registry), 0);
+}
+
+#[tokio::test]
+async fn silence_becomes_504_before_containerd_gives_up() {
+    let world = World::new().await;
+    world.cloud.fault(Fault::on(Service::Registry, Effect::Silence));
+    let begin = tokio::time::Instant::now();
+    let answer = world.get(&world.target("manifests/v1")).await;
+    assert_eq!((answer.status.as_u16(), answer.error().code.as_str()), (504, "UNAVAILABLE"));
+    assert!(begin.elapsed() < Duration::from_secs(25), "{:?}", begin.elapsed());
 }
 
 #[tokio::test]

@@ -1,3 +1,5 @@
+//! Each promise of the cell, in paused time.
+
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,10 +8,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Interrupted, Load, RefreshCell};
+use super::RefreshCell;
 use crate::clock::{Clock, SharedClock, Timestamp, later};
 use crate::error::{Blame, Explain, Retry};
-use crate::refresh::{Expiring, Jitter, Policy};
+use crate::refresh::{Expiring, Interrupted, Jitter, Load, Policy};
 use crate::telemetry::metrics::Hop;
 
 /// A clock that follows tokio's paused time.

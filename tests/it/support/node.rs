@@ -50,13 +50,20 @@ impl Node {
 
 /// One GET on a connection of its own; the body as text.
 pub(crate) async fn get(address: SocketAddr, path: &str) -> (StatusCode, String) {
+    let (status, body) = fetch(address, path).await;
+    (status, String::from_utf8(body).expect("a body of text"))
+}
+
+/// One GET on a connection of its own.
+pub(crate) async fn fetch(address: SocketAddr, path: &str) -> (StatusCode, Vec<u8>) {
     let mut stream = TcpStream::connect(address).await.expect("the daemon listens");
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("the request is sent");
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.expect("the answer is read");
-    let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("an HTTP answer");
+    let body = answer.split_off(end + 4);
+    let head = String::from_utf8_lossy(&answer);
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
-    (status, body.to_owned())
+    (status, body)
 }

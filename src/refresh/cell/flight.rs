@@ -1,0 +1,121 @@
+//! One load in flight: started once, joined by everybody, landed exactly once.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::{Outcome, RUNNING, RefreshCell};
+use crate::clock::{Timestamp, later, until};
+use crate::error::{Explain, Retry};
+use crate::refresh::{Expiring, Interrupted, Load};
+use crate::telemetry::metrics::{CacheResult, Hop};
+
+impl<L: Load> RefreshCell<L> {
+    /// Waits for the running load or a new one; a value that is still good stands in for a failure.
+    pub(super) async fn wait(&self, early: bool) -> Outcome<L> {
+        let (running, started) = self.join(early);
+        let result = if started { CacheResult::Miss } else { CacheResult::Shared };
+        self.0.metrics.token_cache(self.0.hop, result);
+        Self::settle(running).await.or_else(|error| self.peek().ok_or(error))
+    }
+
+    pub(super) async fn settle(mut running: watch::Receiver<Option<Outcome<L>>>) -> Outcome<L> {
+        match running.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone().unwrap_or_else(|| Err(Arc::new(Interrupted.into()))),
+            Err(_) => Err(Arc::new(Interrupted.into())),
+        }
+    }
+
+    /// The running load, or a new one where one may start (`true`), or what the last one left behind.
+    ///
+    /// `early`: a held value that is not due yet is no reason to wait.
+    pub(super) fn join(&self, early: bool) -> (watch::Receiver<Option<Outcome<L>>>, bool) {
+        let inner = &self.0;
+        let mut state = self.state();
+        if let Some(running) = &state.running {
+            return (running.clone(), false);
+        }
+        let held = self.peek();
+        if inner.clock.now().as_millisecond() < inner.due.load(Ordering::Acquire) {
+            let left_behind = match (&state.failure, &held) {
+                (Some((_, error)), _) => Some(Err(Arc::clone(error))),
+                // Somebody else finished a load between our look and our lock.
+                (None, Some(held)) if !early => Some(Ok(Arc::clone(held))),
+                (None, _) => None,
+            };
+            if left_behind.is_some() {
+                return (watch::channel(left_behind).1, false);
+            }
+        }
+        let (sender, receiver) = watch::channel(None);
+        state.running = Some(receiver.clone());
+        inner.due.store(RUNNING, Ordering::Release);
+        let landing = Landing { cell: self.clone(), sender: Some(sender) };
+        tokio::spawn(async move {
+            let outcome = landing.cell.0.load.load(held).await;
+            landing.finish(outcome);
+        });
+        (receiver, true)
+    }
+
+    /// Books the outcome of a load and says what the waiters receive.
+    fn book(&self, outcome: Result<Expiring<L::Value>, Arc<L::Error>>) -> Outcome<L> {
+        let inner = &self.0;
+        let now = inner.clock.now();
+        let mut state = self.state();
+        state.running = None;
+        let (due, outcome) = match outcome {
+            Ok(value) => {
+                let value = Arc::new(value);
+                // `refusals` stays: whether the value is any good is known once it has been shown to somebody.
+                state.failures = 0;
+                state.failure = None;
+                inner.current.store(Some(Arc::clone(&value)));
+                if inner.hop != Hop::Bearer && value.expires != Timestamp::MAX {
+                    inner.metrics.token_held(inner.hop, value.issued, value.expires);
+                }
+                (inner.policy.renewal(&value, now, inner.jitter.throw()), Ok(value))
+            }
+            Err(error) => {
+                state.failures += 1;
+                let asked = match error.retry() {
+                    Retry::Later(asked) => asked,
+                    Retry::Never | Retry::Renewed => None,
+                };
+                let left = self.peek().map_or(Duration::ZERO, |held| until(now, held.expires));
+                let pause = inner.policy.back_off(state.failures, left, asked, inner.jitter.throw());
+                state.failure = Some((now, Arc::clone(&error)));
+                (later(now, pause), Err(error))
+            }
+        };
+        inner.due.store(due.as_millisecond().min(RUNNING - 1), Ordering::Release);
+        inner.nearer.notify_one();
+        outcome
+    }
+}
+
+/// Ends a load exactly once, also when its task is dropped.
+struct Landing<L: Load> {
+    cell: RefreshCell<L>,
+    sender: Option<watch::Sender<Option<Outcome<L>>>>,
+}
+
+impl<L: Load> Landing<L> {
+    fn finish(mut self, outcome: Result<Expiring<L::Value>, Arc<L::Error>>) {
+        self.land(outcome);
+    }
+
+    fn land(&mut self, outcome: Result<Expiring<L::Value>, Arc<L::Error>>) {
+        if let Some(sender) = self.sender.take() {
+            sender.send_replace(Some(self.cell.book(outcome)));
+        }
+    }
+}
+
+impl<L: Load> Drop for Landing<L> {
+    fn drop(&mut self) {
+        self.land(Err(Arc::new(Interrupted.into())));
+    }
+}
