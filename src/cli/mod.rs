@@ -1,1 +1,121 @@
-//! cli
+//! The command line: parses arguments, calls what does the work, turns the result into text and an exit code.
+//!
+//! Exit codes: 0 done, 1 failed at run time, 2 wrong usage or configuration. What answers a question goes to standard
+//! output, everything about failure to standard error. The environment is read here and passed down as values.
+
+mod check;
+mod output;
+mod serve;
+mod version;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{DEFAULT_PATH, Environment, Overlay};
+use crate::telemetry::logs;
+
+/// Pulls images of other accounts' ACR instances through this node.
+///
+/// A registry mirror for containerd: it obtains short-lived logins through a role chain, follows blob redirects itself,
+/// and leaves no Secret in the cluster.
+#[derive(Debug, Parser)]
+#[command(
+    name = "acr-pull-proxy",
+    version = version::SHORT,
+    arg_required_else_help = true,
+    after_help = "Examples:\n  \
+        acr-pull-proxy check --config ./config.yaml\n  \
+        acr-pull-proxy serve --config /etc/acr-pull-proxy --log-format text\n\n\
+        Exit codes: 0 done, 1 failed at run time, 2 wrong usage or configuration."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon.
+    Serve(Settings),
+    /// Report everything that is wrong with the configuration, and print it as it takes effect; offline.
+    Check {
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Print version, commit and build target.
+    Version(Output),
+}
+
+/// Flags that stand over the configuration; each beats its environment variable, which beats the file.
+#[derive(Debug, Args)]
+struct Settings {
+    /// Our YAML file, a file with the ConfigMap acr-configuration, or a directory where that is mounted.
+    #[arg(long, value_name = "PATH", env = "ACR_PULL_PROXY_CONFIG", default_value = DEFAULT_PATH)]
+    config: PathBuf,
+    /// Where pulls come in.
+    #[arg(long, value_name = "ADDRESS:PORT", env = "ACR_PULL_PROXY_LISTEN")]
+    listen: Option<SocketAddr>,
+    /// Where metrics, health and the status page are.
+    #[arg(long, value_name = "ADDRESS:PORT", env = "ACR_PULL_PROXY_ADMIN")]
+    admin: Option<SocketAddr>,
+    /// The least important level that is logged: error, warn, info, debug or trace.
+    #[arg(long, value_name = "LEVEL", env = "ACR_PULL_PROXY_LOG_LEVEL")]
+    log_level: Option<logs::Level>,
+    /// The form of the log: json or text [default: text on a terminal].
+    #[arg(long, value_name = "FORMAT", env = "ACR_PULL_PROXY_LOG_FORMAT")]
+    log_format: Option<logs::Format>,
+}
+
+impl Settings {
+    fn overlay(&self) -> Overlay {
+        Overlay { listen: self.listen, admin: self.admin, log_level: self.log_level, log_format: self.log_format }
+    }
+}
+
+#[derive(Debug, Args)]
+struct Output {
+    /// The form of the answer.
+    #[arg(long, value_enum, value_name = "FORM", env = "ACR_PULL_PROXY_OUTPUT", default_value_t)]
+    output: Form,
+}
+
+/// The form of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Form {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Runs the command that `arguments` name, the program's own name first.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version were asked for and are no error; clap knows which stream each belongs to. Should that
+            // stream be gone, there is nobody to tell.
+            error.print().ok();
+            return if error.use_stderr() { ExitCode::from(output::WRONG_USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    let environment = Environment::of_process();
+    let result = match cli.command {
+        Command::Serve(settings) => serve::run(&settings.config, environment, settings.overlay()),
+        Command::Check { settings, output } => {
+            check::run(&settings.config, &environment, &settings.overlay(), output.output)
+        }
+        Command::Version(output) => version::run(output.output),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -63,7 +63,7 @@ impl Caller {
             let result = self.call_at(host, operation, about).await;
             match result.as_ref().map_err(CloudError::problem) {
                 Err(Problem::Unreachable(ClientError::Connect { .. })) if turn < last => {
-                    self.metrics.upstream_retry(about.target);
+                    self.metrics.upstream_retry(about.target, Outcome::Failed);
                     tracing::info!(host, action = operation.action, "endpoint not reachable, the next one is asked");
                 }
                 Err(Problem::Unreachable(_)) => return result,
@@ -80,7 +80,7 @@ impl Caller {
         let first = self.try_at(host, operation, about).await;
         match &first {
             Err(error) if matches!(error.code(), "InvalidTimeStamp.Expired" | "SignatureNonceUsed") => {
-                self.metrics.upstream_retry(about.target);
+                self.metrics.upstream_retry(about.target, Outcome::Refused);
                 self.try_at(host, operation, about).await
             }
             _ => first,

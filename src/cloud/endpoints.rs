@@ -45,7 +45,7 @@ impl fmt::Display for Region {
 }
 
 /// `endpoints` of the configuration; `None` follows the region.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Params {
     /// Host of STS.
     pub sts: Option<String>,

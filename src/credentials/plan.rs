@@ -140,7 +140,7 @@ pub enum SessionPolicy {
 }
 
 /// The role chain of one instance.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Params {
     /// The first credential. With several, the first that is configured wins (`credentialSource: auto`).
     pub bases: Vec<Base>,

@@ -37,7 +37,7 @@ const H2_STREAM_WINDOW: u32 = 4 * 1024 * 1024;
 const H1_READ_AHEAD: usize = 256 * 1024;
 
 /// What the client is built from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Params {
     /// `network.hosts`: where the connection for a name goes; `Host` and TLS name stay.
     pub overrides: Vec<HostOverride>,

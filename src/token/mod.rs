@@ -60,7 +60,7 @@ pub enum Edition {
 }
 
 /// What the tokens of one instance are built from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Params {
     /// The instance.
     pub instance: crate::oci::InstanceId,

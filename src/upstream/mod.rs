@@ -34,7 +34,7 @@ use crate::token::ProvideBearer;
 pub const PULL_LIMIT: Duration = Duration::from_secs(22);
 
 /// What the upstream of one instance is built from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Params {
     /// The instance.
     pub instance: InstanceId,
@@ -49,7 +49,7 @@ pub struct Params {
 }
 
 /// `blobs` of the configuration.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlobParams {
     /// Who follows the redirect.
     pub mode: BlobMode,

@@ -17,7 +17,7 @@ use crate::http::body::empty;
 use crate::http::headers;
 use crate::http::origin::{SafeUri, UriError};
 use crate::oci::Digest;
-use crate::telemetry::metrics::Target;
+use crate::telemetry::metrics::{Outcome, Target};
 
 /// Most hops behind the registry's redirect; ACR needs one.
 const MOST_HOPS: usize = 5;
@@ -73,7 +73,7 @@ impl Upstream {
                 Err(FollowError::Stale(error)) if !renewed => {
                     renewed = true;
                     tracing::debug!(error = %error, "asking the registry for a fresh blob URL");
-                    self.parts.metrics.upstream_retry(Target::Oss);
+                    self.parts.metrics.upstream_retry(Target::Oss, Outcome::Refused);
                 }
                 Err(FollowError::Stale(error) | FollowError::Final(error)) => return Err(error),
             }
@@ -164,7 +164,7 @@ impl Upstream {
             };
             let Some(pause) = retry::pause(tries, failure, budget.remaining()) else { return Err(error) };
             tracing::debug!(%uri, tries, error = %error, "asking the blob host again");
-            self.parts.metrics.upstream_retry(Target::Oss);
+            self.parts.metrics.upstream_retry(Target::Oss, Outcome::Failed);
             sleep(pause).await;
         }
     }

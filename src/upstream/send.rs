@@ -108,7 +108,7 @@ impl Upstream {
                 host = hosts.next().unwrap_or(&place.host);
             }
             tracing::debug!(%host, tries, error = %error, "asking the registry again");
-            self.parts.metrics.upstream_retry(Target::Registry);
+            self.parts.metrics.upstream_retry(Target::Registry, Outcome::Failed);
             sleep(pause).await;
         }
     }

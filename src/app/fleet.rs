@@ -1,0 +1,122 @@
+//! All instances together: built from a configuration, swapped for those of another, found by domain.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use arc_swap::ArcSwap;
+
+use super::StartError;
+use super::instance::{Running, Tools};
+use crate::admin::status::InstanceStatus;
+use crate::clock::SharedClock;
+use crate::cloud::CloudClock;
+use crate::config::Config;
+use crate::http::client::{self, BuildError, Client};
+use crate::proxy::Table;
+use crate::telemetry::metrics::Metrics;
+
+/// The instances. Pulls read the table and take no lock; the lock is for reloads and for operators.
+#[derive(Debug)]
+pub(super) struct Fleet {
+    table: Arc<ArcSwap<Table>>,
+    state: Mutex<State>,
+    clock: Arc<CloudClock>,
+    myself: Weak<Self>,
+}
+
+#[derive(Debug)]
+struct State {
+    tools: Tools,
+    /// What the clients among the tools were built from.
+    client: client::Params,
+    running: Vec<Arc<Running>>,
+}
+
+impl Fleet {
+    /// Builds every instance of a configuration and sets it going. Needs a runtime.
+    pub(super) fn start(config: &Config, node: SharedClock, metrics: Metrics) -> Result<Arc<Self>, StartError> {
+        let clock = CloudClock::new(node);
+        let (client, blob_client) = clients(config)?;
+        let endpoints = config.endpoints.clone();
+        let tools = Tools { client, blob_client, endpoints, clock: Arc::clone(&clock), metrics };
+        let state = Mutex::new(State { tools, client: config.client(), running: Vec::new() });
+        let fleet = Arc::new_cyclic(|myself| Self { table: Arc::default(), state, clock, myself: Weak::clone(myself) });
+        fleet.reload(config)?;
+        Ok(fleet)
+    }
+
+    /// Goes over to another configuration: what did not change stays as it is, tokens above all.
+    pub(super) fn reload(&self, config: &Config) -> Result<(), StartError> {
+        let mut state = self.state();
+        let mut tools = state.tools.clone();
+        let same_tools = state.client == config.client() && tools.endpoints == config.endpoints;
+        if state.client != config.client() {
+            (tools.client, tools.blob_client) = clients(config)?;
+        }
+        tools.endpoints = config.endpoints.clone();
+        let mut running = Vec::with_capacity(config.instances.len());
+        for wanted in &config.instances {
+            let before = state.running.iter().find(|running| running.config().id == wanted.id).filter(|_| same_tools);
+            running.push(match before {
+                Some(before) if before.config() == wanted => Arc::clone(before),
+                before => {
+                    let before = before.map(|before| &**before);
+                    let built = Running::build(wanted, before, &tools, &self.myself);
+                    Arc::new(built.map_err(|error| StartError::Plan(wanted.id.clone(), error))?)
+                }
+            });
+        }
+        for gone in &state.running {
+            if !running.iter().any(|stays| stays.config().id == gone.config().id) {
+                tools.metrics.forget(&gone.config().id);
+            }
+        }
+        *state = State { tools, client: config.client(), running };
+        self.publish_of(&state);
+        Ok(())
+    }
+
+    /// Publishes the domains that are known now.
+    pub(super) fn publish(&self) {
+        self.publish_of(&self.state());
+    }
+
+    fn publish_of(&self, state: &State) {
+        // Configured domains come first: the table gives a domain to the first that claims it, and what somebody wrote
+        // down outranks what the cloud said.
+        let (asked, named): (Vec<_>, Vec<_>) = state.running.iter().partition(|running| running.asks());
+        let entries = named.into_iter().chain(asked);
+        let table = Table::build(entries.map(|running| (running.domains(), Arc::clone(running.upstream()))));
+        self.table.store(Arc::new(table));
+    }
+
+    /// The table that pulls are routed by.
+    pub(super) fn table(&self) -> Arc<ArcSwap<Table>> {
+        Arc::clone(&self.table)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.state().running.len()
+    }
+
+    pub(super) fn statuses(&self) -> Vec<InstanceStatus> {
+        let running = self.state().running.clone();
+        running.iter().map(|running| running.status()).collect()
+    }
+
+    /// How far the node's clock is ahead of the cloud's.
+    pub(super) fn skew_seconds(&self) -> f64 {
+        self.clock.skew_seconds()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // It is replaced as a whole, so a poisoned lock guards a whole state too.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The client for registries and the cloud's APIs, and the one for blobs.
+fn clients(config: &Config) -> Result<(Client, Client), BuildError> {
+    let client = Client::new(config.client())?;
+    let blob_client = client.http1_only();
+    Ok((client, blob_client))
+}

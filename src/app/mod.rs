@@ -1,0 +1,232 @@
+//! The wiring: a configuration becomes a running daemon, is swapped for another, and comes to an end in good order.
+//!
+//! Both sockets are bound before anything else happens, so that a start either fails at once and plainly or succeeds. A
+//! cloud that cannot be reached is no failure: the daemon runs, is not ready, and goes on trying.
+
+mod fleet;
+mod instance;
+mod report;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::admin::{self, Admin};
+use crate::clock::{SharedClock, SystemClock};
+use crate::config::{Config, Unusable};
+use crate::credentials::plan::PlanError;
+use crate::http::client::BuildError;
+use crate::oci::InstanceId;
+use crate::proxy;
+use crate::telemetry::logs::LevelHandle;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::readiness::Readiness;
+use fleet::Fleet;
+use report::{Build, Reporter};
+
+/// What the daemon is given beside its configuration. The default is right for tests.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// The time of day of this node.
+    pub clock: SharedClock,
+    /// Changes the level of the log.
+    pub level: LevelHandle,
+    /// Where the configuration was read, for the status page.
+    pub source: Option<String>,
+    /// The commit that runs, for the status page and `build_info`.
+    pub commit: &'static str,
+    /// The limits of the face towards clients.
+    pub proxy: proxy::Params,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        Self {
+            clock: SystemClock::shared(),
+            level: LevelHandle::default(),
+            source: None,
+            commit: "unknown",
+            proxy: proxy::Params::default(),
+        }
+    }
+}
+
+/// Why the daemon does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} ({key})")]
+    Bind {
+        /// `listen` or `admin`.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The outbound client cannot be built.
+    #[error("the connection to the outside cannot be set up")]
+    Client(#[from] BuildError),
+    /// A role chain cannot work, which the configuration should have said.
+    #[error("instance {0} cannot be set up")]
+    Plan(InstanceId, #[source] PlanError),
+    /// A configured protection is not there, so that going on would be worse than stopping.
+    #[error("clientAuth is not enforced by this version, and {0} can be reached from outside this node")]
+    ClientAuth(SocketAddr),
+}
+
+impl StartError {
+    /// The next step, as one short imperative sentence without a full stop.
+    #[must_use]
+    pub const fn advice(&self) -> &'static str {
+        match self {
+            Self::Bind { .. } => "choose a free address of this node, or end what listens there",
+            Self::Client(_) => "install ca-certificates or set network.caFile",
+            Self::Plan(..) => "correct the instance in the configuration",
+            Self::ClientAuth(_) => "listen on 127.0.0.1",
+        }
+    }
+}
+
+/// The running daemon. Dropped without [`shutdown`](Self::shutdown), it ends at once.
+#[derive(Debug)]
+pub struct App {
+    listen: SocketAddr,
+    admin: SocketAddr,
+    fleet: Arc<Fleet>,
+    reporter: Arc<Reporter>,
+    readiness: Readiness,
+    metrics: Metrics,
+    surroundings: Surroundings,
+    end: watch::Sender<bool>,
+    pulls: Task,
+    operators: Task,
+}
+
+impl App {
+    /// Binds both addresses, builds every instance, and serves. Returns as soon as pulls are accepted; logins are
+    /// fetched meanwhile. Port 0 takes a free port, which [`listen_addr`](Self::listen_addr) then tells.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running then.
+    pub async fn start(config: Config, surroundings: Surroundings) -> Result<Self, StartError> {
+        if config.client_token_file.is_some() && !config.listen.ip().is_loopback() {
+            return Err(StartError::ClientAuth(config.listen));
+        }
+        note_without_effect(&config);
+        let (pulls, listen) = bind("listen", config.listen).await?;
+        let (operators, admin) = bind("admin", config.admin).await?;
+        let metrics = Metrics::new();
+        metrics.describe_process(env!("CARGO_PKG_VERSION"), surroundings.commit);
+        let (readiness, latch) = Readiness::new();
+        let fleet = Fleet::start(&config, Arc::clone(&surroundings.clock), metrics.clone())?;
+        let build = Build { listen, commit: surroundings.commit, source: surroundings.source.clone() };
+        let reporter = Arc::new(Reporter::new(build, Arc::clone(&fleet), readiness.clone(), &surroundings.clock));
+        metrics.config_read(true, surroundings.clock.now());
+
+        let (end, mut ended) = watch::channel(false);
+        let face = Admin::new(metrics.clone(), Arc::clone(&reporter) as Arc<dyn admin::Report>);
+        let operators = Task(tokio::spawn(admin::serve(face, operators)));
+        let pulls = {
+            let (table, metrics, params) = (fleet.table(), metrics.clone(), surroundings.proxy.clone());
+            let until = async move {
+                // A sender that is gone is an end as well.
+                ended.wait_for(|ended| *ended).await.ok();
+            };
+            Task(tokio::spawn(async move { proxy::serve(pulls, table, &metrics, params, until).await }))
+        };
+        drop(latch);
+        tracing::info!(%listen, %admin, instances = fleet.len(), "serving");
+        Ok(Self { listen, admin, fleet, reporter, readiness, metrics, surroundings, end, pulls, operators })
+    }
+
+    /// Where pulls come in.
+    #[must_use]
+    pub const fn listen_addr(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Where operators look.
+    #[must_use]
+    pub const fn admin_addr(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Goes over to another configuration. Instances that did not change keep their tokens; pulls under way end as they
+    /// began; the addresses stay until a restart.
+    ///
+    /// # Errors
+    /// [`StartError`]; the configuration in use stays then.
+    pub fn reload(&self, config: &Config) -> Result<(), StartError> {
+        for (key, new, bound) in [("listen", config.listen, self.listen), ("admin", config.admin, self.admin)] {
+            if new != bound && new.port() != 0 {
+                tracing::warn!(key, %new, %bound, "a changed address takes effect with the next start");
+            }
+        }
+        let level = config.log.level;
+        if let Err(error) = self.fleet.reload(config) {
+            self.reporter.refused(vec![crate::error::chain(&error)]);
+            self.metrics.config_read(false, self.surroundings.clock.now());
+            return Err(error);
+        }
+        self.surroundings.level.set(level);
+        let now = self.surroundings.clock.now();
+        self.reporter.accepted(now);
+        self.metrics.config_read(true, now);
+        tracing::info!(instances = self.fleet.len(), "the new configuration is in use");
+        Ok(())
+    }
+
+    /// Notes that a new configuration was read and cannot be used; the one in use stays.
+    pub fn refused(&self, unusable: &Unusable) {
+        self.reporter.refused(unusable.problems.iter().map(ToString::to_string).collect());
+        self.metrics.config_read(false, self.surroundings.clock.now());
+        for problem in &unusable.problems {
+            tracing::error!(source = unusable.source_name, %problem, "the new configuration is refused");
+        }
+    }
+
+    /// Ends in good order: not ready any more, no new connection, and pulls under way get their time
+    /// ([`proxy::Params::drain`]). Operators are answered until the last moment.
+    pub async fn shutdown(mut self) {
+        self.readiness.drain();
+        self.end.send_replace(true);
+        if let Err(error) = (&mut self.pulls.0).await {
+            tracing::error!(%error, "serving pulls ended badly");
+        }
+        self.operators.0.abort();
+        tracing::info!("ended");
+    }
+}
+
+/// Keys that are understood and not yet acted upon must not pass in silence.
+fn note_without_effect(config: &Config) {
+    let set = [
+        ("clientAuth.tokenFile", config.client_token_file.is_some()),
+        ("network.blobProxy", config.network.blob_proxy.is_some()),
+    ];
+    for (key, _) in set.iter().filter(|(_, set)| *set) {
+        tracing::warn!(key, "this key has no effect in this version");
+    }
+}
+
+async fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let fail = |source| StartError::Bind { key, address, source };
+    let listener = TcpListener::bind(address).await.map_err(fail)?;
+    let bound = listener.local_addr().map_err(fail)?;
+    Ok((listener, bound))
+}
+
+/// A task that ends with its owner.
+#[derive(Debug)]
+struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
