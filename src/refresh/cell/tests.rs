@@ -114,7 +114,7 @@ impl Load for Mint {
 }
 
 /// So many callers at once.
-fn callers(cell: &RefreshCell<Mint>, count: usize) -> Vec<JoinHandle<Result<Arc<Expiring<usize>>, Arc<Failure>>>> {
+fn callers(cell: &RefreshCell<Mint>, count: usize) -> Vec<JoinHandle<super::Outcome<Mint>>> {
     let caller = |cell: RefreshCell<Mint>| async move { cell.fetch().await };
     (0..count).map(|_| tokio::spawn(caller(cell.clone()))).collect()
 }
