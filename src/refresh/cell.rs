@@ -224,4 +224,6 @@ impl<L: Load> fmt::Debug for RefreshCell<L> {
 }
 
 #[cfg(test)]
+mod fleet;
+#[cfg(test)]
 mod tests;

@@ -1,11 +1,11 @@
 //! Each promise of the cell, in paused time.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::RefreshCell;
@@ -16,10 +16,10 @@ use crate::telemetry::metrics::Hop;
 
 /// A clock that follows tokio's paused time.
 #[derive(Debug)]
-struct PausedClock(Instant);
+pub(super) struct PausedClock(Instant);
 
 impl PausedClock {
-    fn shared() -> SharedClock {
+    pub(super) fn shared() -> SharedClock {
         Arc::new(Self(Instant::now()))
     }
 }
@@ -31,7 +31,7 @@ impl Clock for PausedClock {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-enum Failure {
+pub(super) enum Failure {
     #[error("down")]
     Down,
     #[error("throttled")]
@@ -57,9 +57,6 @@ impl Explain for Failure {
             Self::Throttled(pause) => Retry::Later(Some(*pause)),
             _ => Retry::Later(None),
         }
-    }
-    fn advice(&self) -> Option<Cow<'_, str>> {
-        None
     }
 }
 
@@ -116,6 +113,12 @@ impl Load for Mint {
     }
 }
 
+/// So many callers at once.
+fn callers(cell: &RefreshCell<Mint>, count: usize) -> Vec<JoinHandle<super::Outcome<Mint>>> {
+    let caller = |cell: RefreshCell<Mint>| async move { cell.fetch().await };
+    (0..count).map(|_| tokio::spawn(caller(cell.clone()))).collect()
+}
+
 const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
@@ -123,14 +126,7 @@ const fn seconds(seconds: u64) -> Duration {
 #[tokio::test(start_paused = true)]
 async fn five_hundred_cold_callers_cause_one_load() {
     let (mint, cell) = Mint::cell(3600);
-    let callers: Vec<_> = (0..500)
-        .map(|_| {
-            tokio::spawn({
-                let cell = cell.clone();
-                async move { cell.fetch().await }
-            })
-        })
-        .collect();
+    let callers = callers(&cell, 500);
     for caller in callers {
         assert_eq!(caller.await.unwrap().unwrap().value, 1);
     }
@@ -141,14 +137,7 @@ async fn five_hundred_cold_callers_cause_one_load() {
 async fn a_failure_reaches_every_waiter_and_its_back_off_is_shared() {
     let (mint, cell) = Mint::cell(3600);
     mint.fail(Some(Failure::Down));
-    let callers: Vec<_> = (0..50)
-        .map(|_| {
-            tokio::spawn({
-                let cell = cell.clone();
-                async move { cell.fetch().await }
-            })
-        })
-        .collect();
+    let callers = callers(&cell, 50);
     for caller in callers {
         assert_eq!(*caller.await.unwrap().unwrap_err(), Failure::Down);
     }
