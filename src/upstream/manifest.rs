@@ -13,7 +13,7 @@ use crate::http::Body;
 use crate::http::body::{CollectError, collect_limited, empty, full};
 use crate::http::headers::{self, DOCKER_CONTENT_DIGEST};
 use crate::oci::{Digest, Reference};
-use crate::telemetry::metrics::Target;
+use crate::telemetry::metrics::{Outcome, Target};
 
 /// Longest manifest: what containerd accepts (its `MaxManifestSize`, 4 MiB and 196 KiB).
 const LONGEST_MANIFEST: usize = 4_393_216;
@@ -37,7 +37,7 @@ impl Upstream {
             // Nothing has gone to the client yet, so a body that broke off is asked for once more.
             Err(UpstreamError::Manifest { source: CollectError::Broken(error), .. }) => {
                 tracing::debug!(host, error = chain(&*error), "a manifest broke off and is asked for again");
-                self.parts.metrics.upstream_retry(Target::Registry);
+                self.parts.metrics.upstream_retry(Target::Registry, Outcome::Failed);
                 self.read(pull, &question, budget).await
             }
             result => result,
