@@ -75,7 +75,9 @@ impl fmt::Display for TokenError {
             Self::ChallengeChanged => "the registry changed its challenge".to_owned(),
             Self::Unreachable(error) => error.to_string(),
             Self::RealmFailed { realm, status, .. } => format!("{realm} answers {status} and no token"),
-            Self::NotPermitted(scope) => format!("the role may not pull {}, or it does not exist", scope.repository()),
+            Self::NotPermitted(scope) => {
+                format!("the role lacks cr:PullRepository, or {} does not exist", scope.repository())
+            }
             Self::BearerRefused => "the registry refuses the bearer".to_owned(),
             Self::Interrupted(error) => error.to_string(),
         };

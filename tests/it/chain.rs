@@ -87,9 +87,9 @@ async fn a_missing_permission_is_explained_to_the_person_who_can_add_it() {
     cloud.push(setup::INSTANCE, "team/app", TAG, &image).expect("pushed");
     cloud.directory().remove_permission(setup::CLUSTER_ROLE, "sts:AssumeRole");
     let node = Node::around(cloud, Method::Rrsa, image).await;
-    let reply = node.mirror.get(&manifest(TAG)).await.expect(503);
+    let reply = node.mirror.get(&manifest(TAG)).await.expect(403);
     let (code, message) = reply.error();
-    assert_eq!(code, "UNAVAILABLE");
+    assert_eq!(code, "DENIED");
     assert_eq!(message, reply.reason, "a HEAD shows only the reason phrase");
     assert!(message.contains("NoPermission") && message.contains("AssumeRole"), "{message}");
     assert!(reply.headers.get("www-authenticate").is_none());
@@ -126,7 +126,7 @@ async fn a_bearer_that_is_revoked_early_costs_one_more_and_no_failed_pull() {
 async fn a_login_that_is_revoked_heals_without_a_failed_pull() {
     let node = Node::start().await;
     node.mirror.get(&manifest(TAG)).await.expect(200);
-    node.cloud.directory().revoke_logins(None);
+    node.cloud.directory().revoke_logins(Some(setup::INSTANCE));
     node.cloud.revoke_bearers();
     node.mirror.get(&manifest(TAG)).await.expect(200);
     assert_eq!(node.cloud.journal().count_action("GetAuthorizationToken"), 2);

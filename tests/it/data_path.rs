@@ -195,7 +195,7 @@ async fn a_body_that_cannot_be_completed_is_cut_and_never_ended() {
     let node = Node::start().await;
     let (digest, bytes) = layer(&node);
     node.cloud.fault(Fault::on(Service::Oss, Effect::CutAfter(10_000)).once());
-    node.cloud.fault(Fault::on(Service::Oss, Effect::answer(http::StatusCode::NOT_FOUND, "")).after(1));
+    node.cloud.fault(Fault::on(Service::Oss, Effect::answer(http::StatusCode::NOT_FOUND, "")));
     let reply = node.mirror.get(&blob(&digest)).await.expect(200);
     assert!(!reply.complete, "a short body looked complete");
     assert!(bytes.starts_with(&reply.body));
