@@ -98,6 +98,7 @@ impl Upstream {
                 Verdict::Final(error) => return Err(error),
                 Verdict::Renew(challenge) => {
                     renewed = true;
+                    self.parts.metrics.upstream_retry(Target::Registry, Outcome::Refused);
                     self.parts.tokens.refused(host, &scope, &bearer, challenge.as_deref());
                     continue;
                 }
