@@ -6,6 +6,8 @@
 //! - *direct*: over TLS to the registry, or to the bucket with a signed URL, with a bearer at hand;
 //! - *daemon*: over loopback HTTP to the daemon, which then does the same.
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 #[path = "../tests/it/support/daemon.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]
 mod daemon;
@@ -57,7 +59,8 @@ async fn main() {
 }
 
 struct Bench {
-    cloud: CloudSim,
+    /// Lives as long as it is asked.
+    _cloud: CloudSim,
     daemon: Daemon,
     client: Https,
     bearer: String,
@@ -69,7 +72,7 @@ impl Bench {
     fn new(cloud: CloudSim, daemon: Daemon, image: &Image) -> Self {
         let bearer = cloud.bearer(setup::INSTANCE, REPOSITORY).expect("the instance");
         let (manifest, layer) = (image.digest.clone(), image.layers[0].clone());
-        Self { client: client(&cloud), cloud, daemon, bearer, manifest, layer }
+        Self { client: client(&cloud), _cloud: cloud, daemon, bearer, manifest, layer }
     }
 
     /// The same small manifest by digest, again and again.
@@ -147,12 +150,6 @@ impl Bench {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
         let kib: f64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
         kib / 1024.0
-    }
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        println!("requests that the cloud saw: {}", self.cloud.journal().entries().len());
     }
 }
 

@@ -1,6 +1,5 @@
 //! A client of the daemon that shows everything: status line, headers, body, and how the body ended.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -100,16 +99,6 @@ impl Mirror {
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.ok();
         String::from_utf8_lossy(&answer).into_owned()
-    }
-
-    /// A counter or gauge from `/metrics`, all its label sets by their text.
-    pub(crate) async fn metric(&self, name: &str) -> BTreeMap<String, f64> {
-        let text = self.get("/metrics").await.text();
-        let of_family = text.lines().filter_map(|line| line.strip_prefix(name)?.rsplit_once(' '));
-        of_family
-            .filter(|(labels, _)| labels.is_empty() || labels.starts_with('{'))
-            .map(|(labels, value)| (labels.to_owned(), value.parse().expect("a number")))
-            .collect()
     }
 }
 
