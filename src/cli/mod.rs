@@ -4,6 +4,7 @@
 //! output, everything about failure to standard error. The environment is read here and passed down as values.
 
 mod check;
+mod hosts;
 mod output;
 mod serve;
 mod version;
@@ -48,6 +49,8 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Send containerd's pulls of the served domains to the daemon, or no longer.
+    Hosts(hosts::Arguments),
     /// Print version, commit and build target.
     Version(Output),
 }
@@ -112,6 +115,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check { settings, output } => {
             check::run(&settings.config, &environment, &settings.overlay(), output.output)
         }
+        Command::Hosts(arguments) => hosts::run(arguments, &environment),
         Command::Version(output) => version::run(output.output),
     };
     match result {

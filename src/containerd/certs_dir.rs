@@ -26,7 +26,7 @@ pub struct CertsDir {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DomainState {
-    /// The domain, or the name of its directory where it is served no more.
+    /// The domain.
     pub domain: String,
     /// Its file.
     pub path: PathBuf,
@@ -48,8 +48,6 @@ pub enum State {
     Ours,
     /// Our entry is there as it was written for other settings.
     Outdated,
-    /// Our entry is there, and the domain is served no more.
-    Unserved,
     /// Our entry was changed by hand, or written by hand without markers.
     ChangedByHand,
     /// The file is somebody else's, and our entry is not in it.
@@ -85,51 +83,48 @@ impl CertsDir {
         &self.roots
     }
 
-    /// The `hosts.toml` of a domain: in the directory that containerd would take, else in that which it tries first.
+    /// The `hosts.toml` of a domain: in the directory that containerd takes now, else where it will find one first.
     #[must_use]
     pub fn file(&self, domain: &RegistryHost) -> PathBuf {
-        let root = self.root().unwrap_or(Path::new(""));
-        let names = directory_names(domain);
-        let directory = names.iter().map(|name| root.join(name)).find(|directory| directory.is_dir());
-        directory.unwrap_or_else(|| root.join(&names[0])).join(HOSTS_TOML)
+        let taken = self.taken(domain);
+        let directory = match taken.as_deref().and_then(Path::parent) {
+            // In another root than this one, ours would be overlooked, or would hide what is there.
+            Some(root) if taken.as_ref().is_some_and(|taken| taken.ends_with(DEFAULT)) => {
+                root.join(&directory_names(domain)[0])
+            }
+            _ => taken.unwrap_or_else(|| self.root().unwrap_or(Path::new("")).join(&directory_names(domain)[0])),
+        };
+        directory.join(HOSTS_TOML)
     }
 
     /// How the entry of a served domain is.
     #[must_use]
     pub fn state(&self, domain: &RegistryHost, entry: &Entry, server: &Server) -> DomainState {
         let path = self.file(domain);
-        let (state, other_hosts) = match HostsFile::read(&path) {
-            Err(error) => (unusable(&error), Vec::new()),
-            Ok(HostsFile { text: None, .. }) => (State::Absent, Vec::new()),
-            Ok(HostsFile { text: Some(text), .. }) => {
-                let parsed = HostsToml::parse(&text);
-                let state = match parsed.ownership() {
-                    Ownership::Altered => State::ChangedByHand,
-                    Ownership::Absent if parsed.names_by_hand(entry.mirror()) => State::ChangedByHand,
-                    Ownership::Absent => State::OtherEntries,
-                    Ownership::Intact => match parsed.with(entry, server) {
-                        Ok(wanted) if wanted == text => State::Ours,
-                        Ok(_) => State::Outdated,
-                        Err(source) => unusable(&NodeError::Merge { path: path.clone(), source }),
-                    },
-                };
-                (state, parsed.other_hosts().into_iter().filter(|host| host != entry.mirror()).collect())
-            }
-        };
-        let state = match (self.found_first(domain, &path), state) {
-            (Some(by), State::Ours | State::Outdated | State::ChangedByHand) => State::Shadowed { by },
-            (_, state) => state,
-        };
+        let (state, other_hosts) = file_state(&path, entry, server);
+        if matches!(state, State::Absent | State::OtherEntries)
+            && let Some(by) = self.taken(domain)
+            && let Some(path) = self.overlooked(domain, &path)
+        {
+            return DomainState { domain: domain.to_string(), path, state: State::Shadowed { by }, other_hosts };
+        }
         DomainState { domain: domain.to_string(), path, state, other_hosts }
     }
 
-    /// The directory that containerd takes for a domain (`hostPaths` in its `config_unix.go`; the roots one by one), where
-    /// that is not the one of `file`.
-    fn found_first(&self, domain: &RegistryHost, file: &Path) -> Option<PathBuf> {
+    /// The directory that containerd takes for a domain: the roots one by one, `_default` before the next root
+    /// (`hostPaths` in its `config_unix.go`, `hostDirFromRoots` in its `image_pull.go`).
+    fn taken(&self, domain: &RegistryHost) -> Option<PathBuf> {
         let names = directory_names(domain);
-        let names = names.iter().map(String::as_str).chain([DEFAULT]);
-        let mut candidates = self.roots.iter().flat_map(|root| names.clone().map(move |name| root.join(name)));
-        candidates.find(|directory| directory.is_dir()).filter(|found| Some(found.as_path()) != file.parent())
+        let names = || names.iter().map(String::as_str).chain([DEFAULT]);
+        self.roots.iter().flat_map(|root| names().map(move |name| root.join(name))).find(|directory| directory.is_dir())
+    }
+
+    /// A file with an entry of ours for this domain, other than the one at `path`.
+    fn overlooked(&self, domain: &RegistryHost, path: &Path) -> Option<PathBuf> {
+        let names = directory_names(domain);
+        let mut files =
+            self.roots.iter().flat_map(|root| names.iter().map(move |name| root.join(name).join(HOSTS_TOML)));
+        files.find(|file| file != path && is_ours(file))
     }
 
     /// Every file with an entry of ours, whatever domain it is for.
@@ -142,9 +137,7 @@ impl CertsDir {
             let list = || fs::read_dir(root)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>();
             for directory in list().map_err(NodeError::io("cannot list", root))? {
                 let file = directory.join(HOSTS_TOML);
-                // What cannot be read has not been written by us.
-                let text = write::read(&file).ok().flatten().unwrap_or_default();
-                if HostsToml::parse(&text).ownership() != Ownership::Absent {
+                if is_ours(&file) {
                     files.push(file);
                 }
             }
@@ -175,6 +168,33 @@ impl HostsFile {
         }
         Ok(Self { text })
     }
+}
+
+/// Whether there is an entry of ours in a file. What cannot be read has not been written by us.
+fn is_ours(file: &Path) -> bool {
+    let text = write::read(file).ok().flatten().unwrap_or_default();
+    HostsToml::parse(&text).ownership() != Ownership::Absent
+}
+
+/// How our entry in one file is, and the other hosts in it.
+fn file_state(path: &Path, entry: &Entry, server: &Server) -> (State, Vec<String>) {
+    let text = match HostsFile::read(path) {
+        Err(error) => return (unusable(&error), Vec::new()),
+        Ok(HostsFile { text: None }) => return (State::Absent, Vec::new()),
+        Ok(HostsFile { text: Some(text) }) => text,
+    };
+    let parsed = HostsToml::parse(&text);
+    let state = match parsed.ownership() {
+        Ownership::Altered => State::ChangedByHand,
+        Ownership::Absent if parsed.names_by_hand(entry.mirror()) => State::ChangedByHand,
+        Ownership::Absent => State::OtherEntries,
+        Ownership::Intact => match parsed.with(entry, server) {
+            Ok(wanted) if wanted == text => State::Ours,
+            Ok(_) => State::Outdated,
+            Err(source) => unusable(&NodeError::Merge { path: path.to_path_buf(), source }),
+        },
+    };
+    (state, parsed.other_hosts().into_iter().filter(|host| host != entry.mirror()).collect())
 }
 
 /// Whether there are certificates in Docker's layout (containerd, docs/hosts.md).

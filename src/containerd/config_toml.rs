@@ -110,7 +110,10 @@ impl Settings {
     fn has_tls(&self) -> bool {
         let configs = self.registry().and_then(|registry| registry.get("configs")).and_then(Item::as_table_like);
         let tls = |item: &Item| {
-            item.as_table_like().and_then(|host| host.get("tls")).and_then(Item::as_table_like).is_some_and(|tls| !tls.is_empty())
+            item.as_table_like()
+                .and_then(|host| host.get("tls"))
+                .and_then(Item::as_table_like)
+                .is_some_and(|tls| !tls.is_empty())
         };
         configs.is_some_and(|configs| configs.iter().any(|(_, host)| tls(host)))
     }

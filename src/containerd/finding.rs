@@ -34,9 +34,10 @@ pub enum Kind {
 
 impl Finding {
     pub(super) fn unreadable(text: String) -> Self {
-        let fix = "name containerd's configuration with --containerd-config, or the directory that its config_path names \
+        let fix =
+            "name containerd's configuration with --containerd-config, or the directory that its config_path names \
                    with --certs-dir"
-            .to_owned();
+                .to_owned();
         Self { kind: Kind::Unreadable, text, fix }
     }
 
@@ -78,7 +79,9 @@ impl Finding {
         Self {
             kind: Kind::LegacyRegistry,
             text: format!("containerd has config_path together with {what}, with which its CRI plugin does not load"),
-            fix: format!("take {what} out of containerd's config.toml, write it as a hosts.toml, and restart containerd"),
+            fix: format!(
+                "take {what} out of containerd's config.toml, write it as a hosts.toml, and restart containerd"
+            ),
         }
     }
 

@@ -157,8 +157,7 @@ impl HostsToml {
         let own_file = base.trim().is_empty();
         let line = (own_file || *server == Server::Strict).then(|| server.render(entry) + SERVER_MARK);
         let body = entry.render();
-        let marker =
-            format!("{BEGIN}{} sha256:{} - {NOTE}\n", env!("CARGO_PKG_VERSION"), hash(line.as_deref(), &body));
+        let marker = format!("{BEGIN}{} sha256:{} - {NOTE}\n", env!("CARGO_PKG_VERSION"), hash(line.as_deref(), &body));
 
         let mut text = insert_block(&base, tables.first_host(), &format!("{marker}{body}{END}"));
         if let Some(line) = &line {

@@ -26,8 +26,8 @@ const DIRECTORY_MODE: u32 = 0o755;
 
 /// Plans and makes changes below one [`CertsDir`].
 #[derive(Debug)]
-pub struct Installer<'a> {
-    certs_dir: &'a CertsDir,
+pub struct Installer {
+    certs_dir: CertsDir,
     record: Record,
     force: bool,
 }
@@ -73,10 +73,10 @@ pub struct Outcome {
     pub result: Result<Change, NodeError>,
 }
 
-impl<'a> Installer<'a> {
+impl Installer {
     /// Works with the record of a state directory. With `force`, what was changed by hand is replaced.
     #[must_use]
-    pub const fn new(certs_dir: &'a CertsDir, record: Record, force: bool) -> Self {
+    pub const fn new(certs_dir: CertsDir, record: Record, force: bool) -> Self {
         Self { certs_dir, record, force }
     }
 
@@ -117,10 +117,7 @@ impl<'a> Installer<'a> {
     ///
     /// # Errors
     /// As `plan` has them; what is wrong with one file is in its [`Outcome`] and keeps no other from being changed.
-    pub fn apply(
-        mut self,
-        plan: impl Fn(&Self) -> Result<Vec<Outcome>, NodeError>,
-    ) -> Result<Vec<Outcome>, NodeError> {
+    pub fn apply(mut self, plan: impl Fn(&Self) -> Result<Vec<Outcome>, NodeError>) -> Result<Vec<Outcome>, NodeError> {
         let mut locks = Vec::new();
         for root in self.certs_dir.roots() {
             if root.is_dir() {
@@ -150,7 +147,8 @@ impl<'a> Installer<'a> {
         if by_hand && !self.force {
             return Ok(Change::none(path, before, Action::Kept));
         }
-        let after = parsed.with(entry, server).map_err(|source| NodeError::Merge { path: path.to_path_buf(), source })?;
+        let after =
+            parsed.with(entry, server).map_err(|source| NodeError::Merge { path: path.to_path_buf(), source })?;
         let old_mode = mode(path);
         let mode = if entry.is_secret() { SECRET_FILE_MODE } else { old_mode.unwrap_or(FILE_MODE) };
         let action = match &before {

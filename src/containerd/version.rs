@@ -81,9 +81,14 @@ mod tests {
 
     #[test]
     fn a_dial_timeout_is_written_only_where_it_means_a_dial_timeout() {
-        for (version, safe) in
-            [("1.6.20", false), ("1.7.32", false), ("2.0.7", false), ("2.0.11", false), ("2.1.0", true), ("3.0.0", true)]
-        {
+        for (version, safe) in [
+            ("1.6.20", false),
+            ("1.7.32", false),
+            ("2.0.7", false),
+            ("2.0.11", false),
+            ("2.1.0", true),
+            ("3.0.0", true),
+        ] {
             assert_eq!(Version::parse(version).unwrap().honours_dial_timeout(), safe, "{version}");
         }
     }
