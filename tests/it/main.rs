@@ -10,6 +10,7 @@ mod chain;
 mod cli;
 mod containerd;
 mod data_path;
+mod hosts;
 mod oci_client;
 mod serve;
 mod support;
