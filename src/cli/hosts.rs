@@ -2,26 +2,29 @@
 //!
 //! Decides nothing by itself: settings and the daemon say which domains, `containerd` does the work.
 
+mod change;
 mod daemon;
 mod tell;
+mod wanted;
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::output::{Failure, warn};
-use super::{Form, Output, Settings};
-use crate::config::{Config, Domains, Environment, Loaded, load};
-use crate::containerd::{CertsDir, Discovery, Entry, Installer, Lookup, NodeError, Outcome, Record, Server, discover};
+use super::output::Failure;
+use super::{Output, Settings};
+use crate::config::{Config, Environment, Loaded, load};
+use crate::containerd::{Discovery, Lookup, NodeError, Record, discover};
 use crate::error::chain;
-use crate::oci::RegistryHost;
-use crate::secret::Secret;
-use tell::{Done, Shown};
+use wanted::Wanted;
 
-/// Where the record of what files were is kept (contract section 6).
+/// Where the record of what files were is kept.
 const STATE_DIR: &str = "/var/lib/acr-pull-proxy";
+
+/// Where it is kept below a directory that was named: an init container can write nothing else. containerd takes it for
+/// the directory of a registry whose name begins with a dot, which none does.
+const STATE_BELOW: &str = ".acr-pull-proxy";
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -102,9 +105,10 @@ struct Place {
 /// How files are changed.
 #[derive(Debug, Args)]
 struct Writing {
-    /// Where the record of what files were is kept.
-    #[arg(long, value_name = "DIR", env = "ACR_PULL_PROXY_STATE_DIR", default_value = STATE_DIR)]
-    state_dir: PathBuf,
+    /// Where the record of what files were is kept [default: /var/lib/acr-pull-proxy, or .acr-pull-proxy below
+    /// --certs-dir].
+    #[arg(long, value_name = "DIR", env = "ACR_PULL_PROXY_STATE_DIR")]
+    state_dir: Option<PathBuf>,
     /// Replace what was changed by hand, too.
     #[arg(long, env = "ACR_PULL_PROXY_HOSTS_FORCE")]
     force: bool,
@@ -121,9 +125,10 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
             if let Some(seconds) = wait {
                 daemon::wait_until_ready(config.admin, Duration::from_secs(seconds))?;
             }
-            install(&Wanted::new(&config, &entries, &found)?, &found, &writing, output.output)
+            let wanted = Wanted::new(&config, &entries, &found)?;
+            change::install(&wanted, &found, &place, &writing, output.output)
         }
-        Command::Uninstall { place, writing, output } => uninstall(&place, &writing, output.output),
+        Command::Uninstall { place, writing, output } => change::uninstall(&place, &writing, output.output),
         Command::Status { settings, entries, place, output } => {
             let config = configuration(&settings, environment)?;
             let found = discover(&place.lookup());
@@ -141,62 +146,12 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
     }
 }
 
-/// What the settings ask for.
-struct Wanted {
-    entry: Entry,
-    domains: Vec<(RegistryHost, Server)>,
-    /// Whether every domain is known.
-    complete: bool,
-}
-
-impl Wanted {
-    fn new(config: &Config, entries: &Entries, found: &Discovery) -> Result<Self, Failure> {
-        let mut entry = Entry::new(config.listen);
-        if found.version.is_some_and(crate::containerd::Version::honours_dial_timeout) {
-            entry = entry.with_dial_timeout();
-        }
-        if let Some(path) = &config.client_token_file {
-            let next = "write a token of printable ASCII there, or take clientAuth out of the configuration";
-            let unusable =
-                |error: String| Failure::runtime(format!("clientAuth.tokenFile {}: {error}", path.display()), next);
-            let token = fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
-            entry = entry.with_token(Secret::new(token.trim())).map_err(|error| unusable(error.to_string()))?;
-        }
-        let (domains, complete) = domains(config);
-        let server = |domain: &RegistryHost| match entries.strict {
-            true => Server::Strict,
-            false => Server::Fallback(domain.clone()),
-        };
-        let domains = domains.into_iter().map(|domain| (domain.clone(), server(&domain))).collect();
-        Ok(Self { entry, domains, complete })
+impl Writing {
+    fn record(&self, place: &Place) -> Result<Record, Failure> {
+        let below = place.certs_dir.as_ref().map(|certs_dir| certs_dir.join(STATE_BELOW));
+        let state_dir = self.state_dir.clone().or(below).unwrap_or_else(|| PathBuf::from(STATE_DIR));
+        Record::open(&state_dir).map_err(|error| failure(&error))
     }
-}
-
-/// The served domains, and whether these are all: those that the cloud names for an instance are known to a running
-/// daemon only.
-fn domains(config: &Config) -> (Vec<RegistryHost>, bool) {
-    let mut domains: Vec<RegistryHost> =
-        config.instances.iter().flat_map(|instance| instance.domains.named()).cloned().collect();
-    let open: Vec<_> = config.instances.iter().filter(|instance| instance.domains == Domains::Discover).collect();
-    if open.is_empty() {
-        return (domains, true);
-    }
-    let known = daemon::domains(config.admin).unwrap_or_default();
-    let mut complete = true;
-    for instance in open {
-        match known.get(instance.id.as_str()) {
-            Some(names) if !names.is_empty() => domains.extend(names.iter().cloned()),
-            _ => {
-                complete = false;
-                warn(&format!(
-                    "note: the domains of {} are known to the running daemon only, and {} does not tell them now; run \
-                     this again when the daemon is ready, or set 'domains'\n",
-                    instance.id, config.admin
-                ));
-            }
-        }
-    }
-    (domains, complete)
 }
 
 impl Place {
@@ -215,44 +170,6 @@ fn configuration(settings: &Settings, environment: &Environment) -> Result<Confi
 fn discovered(place: &Place) -> Result<Discovery, Failure> {
     let found = discover(&place.lookup());
     if found.findings.is_empty() { Ok(found) } else { Err(tell::refusal(&found)) }
-}
-
-fn install(wanted: &Wanted, found: &Discovery, writing: &Writing, form: Form) -> Result<(), Failure> {
-    if wanted.domains.is_empty() {
-        let next = "run this again when the daemon is ready, or set 'domains' in the configuration";
-        return Err(Failure::runtime("no served domain is known", next));
-    }
-    change(found.certs_dir.clone(), writing, form, Some(&wanted.entry), |installer| {
-        installer.plan_install(&wanted.domains, &wanted.entry, wanted.complete)
-    })
-}
-
-fn uninstall(place: &Place, writing: &Writing, form: Form) -> Result<(), Failure> {
-    let mut roots = discover(&place.lookup()).certs_dir.roots().to_vec();
-    if place.certs_dir.is_none() {
-        // containerd may have been given another directory since.
-        roots.extend(open(writing)?.certs_dirs());
-        roots.sort();
-        roots.dedup();
-    }
-    change(CertsDir::new(roots), writing, form, None, Installer::plan_uninstall)
-}
-
-fn change(
-    certs_dir: CertsDir,
-    writing: &Writing,
-    form: Form,
-    entry: Option<&Entry>,
-    plan: impl Fn(&Installer) -> Result<Vec<Outcome>, NodeError>,
-) -> Result<(), Failure> {
-    let installer = Installer::new(certs_dir, open(writing)?, writing.force);
-    let outcomes = if writing.dry_run { plan(&installer) } else { installer.apply(plan) };
-    let shown = if writing.dry_run { Shown::Plan } else { Shown::Done };
-    tell::outcomes(&Done { outcomes: outcomes.map_err(|error| failure(&error))?, entry, shown }, form)
-}
-
-fn open(writing: &Writing) -> Result<Record, Failure> {
-    Record::open(&writing.state_dir).map_err(|error| failure(&error))
 }
 
 fn failure(error: &NodeError) -> Failure {

@@ -93,13 +93,13 @@ impl Installer {
         let mut outcomes = Vec::new();
         for (domain, server) in domains {
             let path = self.certs_dir.file(domain);
-            let result = self.install(&path, entry, server);
+            let result = self.change_to_install(&path, entry, server);
             outcomes.push(Outcome { path, result });
         }
         if only {
             let served: Vec<PathBuf> = outcomes.iter().map(|outcome| outcome.path.clone()).collect();
             let unserved = self.certs_dir.files_of_ours()?.into_iter().filter(|path| !served.contains(path));
-            outcomes.extend(unserved.map(|path| Outcome { result: self.uninstall(&path), path }));
+            outcomes.extend(unserved.map(|path| Outcome { result: self.change_to_uninstall(&path), path }));
         }
         Ok(outcomes)
     }
@@ -110,21 +110,42 @@ impl Installer {
     /// [`NodeError`] where a directory cannot be listed.
     pub fn plan_uninstall(&self) -> Result<Vec<Outcome>, NodeError> {
         let files = self.certs_dir.files_of_ours()?;
-        Ok(files.into_iter().map(|path| Outcome { result: self.uninstall(&path), path }).collect())
+        Ok(files.into_iter().map(|path| Outcome { result: self.change_to_uninstall(&path), path }).collect())
     }
 
-    /// Makes the changes that `plan` gives, one run at a time: the plan is made again once this run is the only one.
+    /// Makes the changes of [`plan_install`](Self::plan_install), one run at a time.
     ///
     /// # Errors
-    /// As `plan` has them; what is wrong with one file is in its [`Outcome`] and keeps no other from being changed.
-    pub fn apply(mut self, plan: impl Fn(&Self) -> Result<Vec<Outcome>, NodeError>) -> Result<Vec<Outcome>, NodeError> {
-        let mut locks = Vec::new();
-        for root in self.certs_dir.roots() {
-            if root.is_dir() {
-                locks.push(lock(root)?);
-                write::clean_up(root)?;
-            }
+    /// [`NodeError`] where the directory cannot be made, locked or listed; what is wrong with one file is in its
+    /// [`Outcome`] and keeps no other from being changed.
+    pub fn install(
+        self,
+        domains: &[(RegistryHost, Server)],
+        entry: &Entry,
+        only: bool,
+    ) -> Result<Vec<Outcome>, NodeError> {
+        if let Some(root) = self.certs_dir.root() {
+            write::create_directory(root, DIRECTORY_MODE)?;
         }
+        self.apply(|installer| installer.plan_install(domains, entry, only))
+    }
+
+    /// Makes the changes of [`plan_uninstall`](Self::plan_uninstall), one run at a time.
+    ///
+    /// # Errors
+    /// As [`install`](Self::install).
+    pub fn uninstall(self) -> Result<Vec<Outcome>, NodeError> {
+        self.apply(Self::plan_uninstall)
+    }
+
+    /// Makes the changes that `plan` gives once this run is the only one.
+    fn apply(mut self, plan: impl Fn(&Self) -> Result<Vec<Outcome>, NodeError>) -> Result<Vec<Outcome>, NodeError> {
+        let mut locks = Vec::new();
+        for root in self.certs_dir.roots().iter().filter(|root| root.is_dir()) {
+            locks.push(lock(root)?);
+            write::clean_up(root)?;
+        }
+        self.record.reload()?;
         let mut outcomes = plan(&self)?;
         for outcome in &mut outcomes {
             if let Ok(change) = &outcome.result
@@ -136,7 +157,7 @@ impl Installer {
         Ok(outcomes)
     }
 
-    fn install(&self, path: &Path, entry: &Entry, server: &Server) -> Result<Change, NodeError> {
+    fn change_to_install(&self, path: &Path, entry: &Entry, server: &Server) -> Result<Change, NodeError> {
         let HostsFile { text: before } = HostsFile::read(path)?;
         let parsed = HostsToml::parse(before.as_deref().unwrap_or_default());
         let by_hand = match parsed.ownership() {
@@ -159,7 +180,7 @@ impl Installer {
         Ok(Change { path: path.to_path_buf(), before, after: Some(after), action, mode })
     }
 
-    fn uninstall(&self, path: &Path) -> Result<Change, NodeError> {
+    fn change_to_uninstall(&self, path: &Path) -> Result<Change, NodeError> {
         let HostsFile { text: before } = HostsFile::read(path)?;
         let text = before.clone().unwrap_or_default();
         let parsed = HostsToml::parse(&text);
@@ -187,9 +208,6 @@ impl Installer {
                 self.remember(change, after)?;
                 if directory.is_dir() {
                     return write::replace(&change.path, after, change.mode);
-                }
-                if let Some(root) = directory.parent() {
-                    write::create_directory(root, DIRECTORY_MODE)?;
                 }
                 write::create_with_file(directory, HOSTS_TOML, after, change.mode)
             }

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 pub use certs_dir::{CertsDir, DomainState, State};
 pub use diff::unified;
 pub use discover::{Discovery, Lookup, discover};
-pub use entry::{Entry, InvalidToken, Server};
+pub use entry::{Entry, InvalidToken, Server, masked};
 pub use finding::{Finding, Kind};
 pub use hosts_toml::{HostsToml, MergeError, Ownership};
 pub use install::{Action, Change, Installer, Outcome};

@@ -66,13 +66,13 @@ impl Record {
     /// [`NodeError`] where it cannot be read or understood.
     pub fn open(state_dir: &Path) -> Result<Self, NodeError> {
         let path = state_dir.join(FILE);
-        let content = match write::read(&path)? {
-            None => Content { version: VERSION, files: BTreeMap::new() },
-            Some(text) => {
-                serde_json::from_str(&text).map_err(|source| NodeError::Record { path: path.clone(), source })?
-            }
-        };
-        Ok(Self { path, content })
+        Ok(Self { content: Content::read(&path)?, path })
+    }
+
+    /// Reads it again, for a run that had to wait for another.
+    pub(super) fn reload(&mut self) -> Result<(), NodeError> {
+        self.content = Content::read(&self.path)?;
+        Ok(())
     }
 
     /// The directories of domains in which files were changed.
@@ -115,6 +115,17 @@ impl Record {
         let text = serde_json::to_string_pretty(&self.content)
             .map_err(|source| NodeError::Record { path: self.path.clone(), source })?;
         write::replace(&self.path, &(text + "\n"), FILE_MODE)
+    }
+}
+
+impl Content {
+    fn read(path: &Path) -> Result<Self, NodeError> {
+        match write::read(path)? {
+            None => Ok(Self { version: VERSION, files: BTreeMap::new() }),
+            Some(text) => {
+                serde_json::from_str(&text).map_err(|source| NodeError::Record { path: path.to_path_buf(), source })
+            }
+        }
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) fn replace(path: &Path, text: &str, mode: u32) -> Result<(), NodeErro
     let write = || {
         create(&new, text, mode)?;
         if let Ok(old) = fs::metadata(path) {
-            chown(&new, Some(old.uid()), Some(old.gid()))?;
+            keep_owner(&new, &old)?;
         }
         fs::rename(&new, path)?;
         sync(parent)
@@ -123,6 +123,16 @@ fn create(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     // The process's umask has taken bits away.
     file.set_permissions(Permissions::from_mode(mode))?;
     file.sync_all()
+}
+
+/// Gives a file the owner that the old one had. Asked for only where it differs: root without capabilities, as in an init
+/// container, may not even ask.
+fn keep_owner(new: &Path, old: &fs::Metadata) -> io::Result<()> {
+    let now = fs::metadata(new)?;
+    if (now.uid(), now.gid()) == (old.uid(), old.gid()) {
+        return Ok(());
+    }
+    chown(new, Some(old.uid()), Some(old.gid()))
 }
 
 fn sync(directory: &Path) -> io::Result<()> {

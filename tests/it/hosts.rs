@@ -1,7 +1,7 @@
 //! `hosts` of the real binary: what it prints, which exit code it ends with, what the files are then.
 
-mod containerd;
 mod killed;
+mod with_containerd;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -149,6 +149,18 @@ fn a_change_by_hand_is_kept_and_told() {
 }
 
 #[test]
+fn below_a_directory_that_is_named_nothing_else_need_be_writable() {
+    let place = Place::serving(&["new.example.com"]);
+    place.write("_default", ADMIN);
+    let before = place.files();
+    let run = |command: &str| place.command(&[command]).env_remove("ACR_PULL_PROXY_STATE_DIR").output().unwrap();
+    assert!(run("install").status.success());
+    assert!(place.path("certs.d/.acr-pull-proxy/hosts.json").exists(), "the record is beside the entries");
+    assert!(run("uninstall").status.success());
+    assert_eq!(place.files(), before);
+}
+
+#[test]
 fn what_containerd_would_ignore_is_refused_with_2_and_the_lines_to_paste() {
     let place = Place::serving(&["new.example.com"]);
     let file = place.path("containerd.toml");
@@ -185,14 +197,19 @@ fn the_client_token_stands_in_the_file_and_in_nothing_that_is_printed() {
     let config = fs::read_to_string(place.path("config.yaml")).unwrap();
     let auth = format!("clientAuth:\n  tokenFile: {}\n", place.path("token").display());
     fs::write(place.path("config.yaml"), config + &auth).unwrap();
-    for arguments in
-        [&["print"][..], &["install", "--dry-run"], &["install"], &["status"], &["install", "--output", "json"]]
-    {
+    for arguments in [
+        &["print"][..],
+        &["install", "--dry-run"],
+        &["install"],
+        &["status"],
+        &["install", "--output", "json"],
+        &["uninstall", "--dry-run"],
+    ] {
         let output = place.run(arguments);
         let said = [&output.stdout[..], &output.stderr].concat();
         assert!(output.status.success() && !String::from_utf8(said).unwrap().contains(token), "{arguments:?}");
     }
-    assert!(place.done(&["print"]).contains("    Authorization = \"Bearer ***\"\n"));
+    assert!(place.done(&["print"]).contains("    Authorization = \"***\"\n"));
     let text = fs::read_to_string(place.file("new.example.com")).unwrap();
     assert!(text.contains(&format!("    Authorization = \"Bearer {token}\"\n")), "{text}");
 }

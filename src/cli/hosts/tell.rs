@@ -6,27 +6,17 @@ use serde::Serialize;
 
 use super::super::Form;
 use super::super::output::{Failure, WRONG_USAGE, print, print_json, warn};
-use super::Wanted;
-use crate::containerd::{Action, Discovery, DomainState, Entry, Finding, HostsToml, Outcome, State, Version, unified};
+use super::wanted::Wanted;
+use crate::containerd::{Action, Discovery, DomainState, Finding, HostsToml, Outcome, State, Version, masked, unified};
 use crate::error::chain;
 
 /// Exit code: some file could not be changed.
 const FAILED: u8 = 1;
 
-/// Whether something was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shown {
-    /// Files were changed.
-    Done,
-    /// They would be.
-    Plan,
-}
-
 /// What `install` or `uninstall` came to.
-pub(super) struct Done<'a> {
+pub(super) struct Done {
     pub(super) outcomes: Vec<Outcome>,
-    pub(super) entry: Option<&'a Entry>,
-    pub(super) shown: Shown,
+    pub(super) dry_run: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -63,7 +53,7 @@ struct File {
 }
 
 /// Tells every file, and fails where one could not be changed.
-pub(super) fn outcomes(done: &Done<'_>, form: Form) -> Result<(), Failure> {
+pub(super) fn outcomes(done: &Done, form: Form) -> Result<(), Failure> {
     let failed = done.outcomes.iter().any(|outcome| outcome.result.is_err());
     match form {
         Form::Json => {
@@ -73,14 +63,14 @@ pub(super) fn outcomes(done: &Done<'_>, form: Form) -> Result<(), Failure> {
                 error: outcome.result.as_ref().err().map(|error| format!("{}; {}", chain(error), error.advice())),
             };
             let files = done.outcomes.iter().map(file).collect();
-            print_json(&DoneAnswer { dry_run: done.shown == Shown::Plan, files })?;
+            print_json(&DoneAnswer { dry_run: done.dry_run, files })?;
         }
         Form::Text => outcomes_as_text(done)?,
     }
     if failed { Err(Failure::Told(FAILED)) } else { Ok(()) }
 }
 
-fn outcomes_as_text(done: &Done<'_>) -> Result<(), Failure> {
+fn outcomes_as_text(done: &Done) -> Result<(), Failure> {
     if done.outcomes.is_empty() {
         return print("no hosts.toml has an entry of ours\n");
     }
@@ -93,9 +83,9 @@ fn outcomes_as_text(done: &Done<'_>) -> Result<(), Failure> {
                     "note: {path} was changed by hand and is left as it is; --force replaces our entry in it\n"
                 ));
             }
-            Ok(change) if done.shown == Shown::Plan => {
+            Ok(change) if done.dry_run => {
                 let diff = unified(&outcome.path, change.before.as_deref(), change.after.as_deref());
-                print(&done.entry.map_or(diff.clone(), |entry| entry.masked(&diff)))?;
+                print(&masked(&diff))?;
             }
             Ok(change) => print(&format!("{path}: {}\n", word(change.action)))?,
         }
@@ -159,7 +149,7 @@ pub(super) fn files(found: &Discovery, wanted: &Wanted, form: Form) -> Result<()
             Some(_) => found.certs_dir.file(domain),
             None => Path::new(domain.as_str()).join("hosts.toml"),
         };
-        files.push(File { path, text: wanted.entry.masked(&text) });
+        files.push(File { path, text: masked(&text) });
     }
     if wanted.entry.is_secret() {
         warn("note: *** stands for the token in clientAuth.tokenFile; the files are for root only (mode 0600)\n");
@@ -175,7 +165,7 @@ pub(super) fn files(found: &Discovery, wanted: &Wanted, form: Form) -> Result<()
 
 /// Tells why nothing is written.
 pub(super) fn refusal(found: &Discovery) -> Failure {
-    let mut text = "acr-pull-proxy: nothing was written, because containerd would not read it:\n".to_owned();
+    let mut text = "acr-pull-proxy: nothing was changed, because of what stands in the way:\n".to_owned();
     for finding in &found.findings {
         text.push_str(&finding_as_text(finding));
     }

@@ -52,11 +52,11 @@ impl Node {
             .map(|domain| RegistryHost::parse(domain).unwrap())
             .map(|domain| (domain.clone(), Server::Fallback(domain)))
             .collect();
-        self.installer(force).apply(|installer| installer.plan_install(&domains, &self.entry, true)).unwrap()
+        self.installer(force).install(&domains, &self.entry, true).unwrap()
     }
 
     fn uninstall(&self, force: bool) -> Vec<Outcome> {
-        self.installer(force).apply(Installer::plan_uninstall).unwrap()
+        self.installer(force).uninstall().unwrap()
     }
 
     fn state(&self, domain: &str) -> State {
