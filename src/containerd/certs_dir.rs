@@ -1,8 +1,8 @@
 //! The directories that `config_path` names, as containerd looks through them.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use serde::Serialize;
 
@@ -134,10 +134,11 @@ impl CertsDir {
     pub fn files_of_ours(&self) -> Result<Vec<PathBuf>, NodeError> {
         let mut files = Vec::new();
         for root in self.roots.iter().filter(|root| root.is_dir()) {
-            let list = || fs::read_dir(root)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>();
+            let list = || fs::read_dir(root)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>();
             for directory in list().map_err(NodeError::io("cannot list", root))? {
                 let file = directory.join(HOSTS_TOML);
-                if is_ours(&file) {
+                // We write through no link, and what it leads to is met under its own name.
+                if !directory.is_symlink() && is_ours(&file) {
                     files.push(file);
                 }
             }
@@ -170,10 +171,13 @@ impl HostsFile {
     }
 }
 
-/// Whether there is an entry of ours in a file. What cannot be read has not been written by us.
+/// Whether there is an entry of ours in a file, or may be: ours are for root only where they hold the client token.
 fn is_ours(file: &Path) -> bool {
-    let text = write::read(file).ok().flatten().unwrap_or_default();
-    HostsToml::parse(&text).ownership() != Ownership::Absent
+    match write::read(file) {
+        Ok(text) => HostsToml::parse(&text.unwrap_or_default()).ownership() != Ownership::Absent,
+        Err(NodeError::Io { source, .. }) => source.kind() == io::ErrorKind::PermissionDenied,
+        Err(_) => false,
+    }
 }
 
 /// How our entry in one file is, and the other hosts in it.

@@ -174,5 +174,7 @@ pub(super) fn refusal(found: &Discovery) -> Failure {
 }
 
 fn finding_as_text(finding: &Finding) -> String {
-    format!("  {}.\n    {}.\n", finding.text, finding.fix.replace('\n', "\n    "))
+    // Behind lines to paste there must be no full stop.
+    let end = if finding.fix.contains('\n') { "" } else { "." };
+    format!("  {}.\n    {}{end}\n", finding.text, finding.fix.replace('\n', "\n    "))
 }

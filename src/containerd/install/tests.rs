@@ -174,6 +174,7 @@ fn edits_beside_our_entry_outlive_it() {
 fn a_domain_that_is_served_no_more_loses_its_entry() {
     let node = Node::new();
     node.install(&["new.example.com", "old.example.com"], false);
+    symlink("old.example.com", node.dir.path().join("certs.d/alias.example.com")).unwrap();
     assert_eq!(actions(&node.install(&["new.example.com"], false)), [Action::Unchanged, Action::Removed]);
     assert_eq!(node.state("old.example.com"), State::Absent);
 }

@@ -53,13 +53,12 @@ impl Site {
         fs::write(dir.join("hosts.toml"), text).unwrap();
     }
 
-    /// `hosts <arguments>`, told nothing but where this containerd has its configuration.
+    /// `hosts <arguments>`, told nothing but where this containerd has its configuration. It finds the program by PATH,
+    /// as the tests do, so all of them can be run with another containerd in front.
     fn hosts(&self, arguments: &[&str]) -> String {
         let dir = self.containerd.certs_dir();
         let dir = dir.parent().unwrap();
         let output = Command::new(env!("CARGO_BIN_EXE_acr-pull-proxy"))
-            .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
             .env("ACR_PULL_PROXY_CONTAINERD_CONFIG", dir.join("config.toml"))
             .env("ACR_PULL_PROXY_STATE_DIR", dir.join("proxy-state"))
             .env("ACR_PULL_PROXY_CONFIG", self.node.daemon.config_file())
