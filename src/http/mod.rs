@@ -9,6 +9,7 @@ mod dial;
 pub mod headers;
 pub mod origin;
 mod resolve;
+pub mod signed_url;
 mod tls;
 
 use bytes::Bytes;

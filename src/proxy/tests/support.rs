@@ -26,7 +26,7 @@ use crate::oci::error_body::{UpstreamMessage, first};
 use crate::oci::{InstanceId, RegistryHost, Scope};
 use crate::telemetry::metrics::Metrics;
 use crate::token::{Bearer, BoxFuture, ProvideBearer, TokenError};
-use crate::upstream::{self, BlobMode, BlobParams, Upstream};
+use crate::upstream::{self, BlobMode, BlobParams, Memory, Upstream};
 
 pub(super) const VPC: &str = "demo-registry-vpc.cn-hangzhou.cr.aliyuncs.com";
 pub(super) const PUBLIC: &str = "demo-registry.cn-hangzhou.cr.aliyuncs.com";
@@ -159,6 +159,7 @@ impl World {
                 blob_client: client.http1_only(),
                 metrics: metrics.instance(&instance),
                 clock: SystemClock::shared(),
+                memory: Memory::new(128 << 20),
             },
         );
         let domains = [VPC, PUBLIC].map(|domain| RegistryHost::parse(domain).unwrap()).to_vec();
