@@ -5,5 +5,6 @@ mod bad_input;
 mod blobs;
 mod connections;
 mod manifests;
+mod parts;
 mod routing;
 mod support;

@@ -1,6 +1,6 @@
 //! The bytes of a blob as one unbroken body.
 //!
-//! A stream that breaks or falls silent is continued from the byte reached, over a URL that is asked for anew, and only
+//! A stream that breaks or falls silent is continued from the byte reached, over a fresh URL where the old one is dead, and only
 //! if the other side proves that it continues the same object: 206, exactly the range asked for, the same total and ETag.
 //! What cannot be continued ends in an error, which the server turns into a connection cut before the announced length:
 //! a client sees that it is short and resumes by itself.

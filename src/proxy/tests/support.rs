@@ -10,7 +10,7 @@ use bytes::Bytes;
 use cloudsim::CloudSim;
 use cloudsim::image::Image;
 use cloudsim::jwt::SigningKey;
-use cloudsim::ram::setup;
+use cloudsim::ram::setup as ram;
 use http::{HeaderMap, Request, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -56,7 +56,7 @@ impl ProvideBearer for Forged {
         let actions = if scope.repository().as_str().starts_with("forbidden/") { "push" } else { "pull" };
         let token = SigningKey::shared().sign(&serde_json::json!({
             "iss": "dockerauth.aliyuncs.com",
-            "aud": format!("registry.aliyuncs.com:{}:china:{}", setup::REGION, setup::INSTANCE),
+            "aud": format!("registry.aliyuncs.com:{}:china:{}", ram::REGION, ram::INSTANCE),
             "sub": "cr_temp_user",
             "iat": now,
             "nbf": now - 300,
@@ -81,11 +81,22 @@ pub(super) struct Setup {
     pub(super) mode: BlobMode,
     pub(super) repositories: Vec<String>,
     pub(super) pull_from: Vec<RegistryHost>,
+    /// Bytes of each layer.
+    pub(super) layer: usize,
+    /// `blobs.memory`.
+    pub(super) memory: u64,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { face: Params::default(), mode: BlobMode::Stream, repositories: Vec::new(), pull_from: Vec::new() }
+        Self {
+            face: Params::default(),
+            mode: BlobMode::Stream,
+            repositories: Vec::new(),
+            pull_from: Vec::new(),
+            layer: LAYER,
+            memory: 128 << 20,
+        }
     }
 }
 
@@ -126,8 +137,8 @@ impl World {
 
     pub(super) async fn with(setup: Setup) -> Self {
         let cloud = CloudSim::start().await.unwrap();
-        let image = Image::random(2, LAYER, 7);
-        cloud.push(setup::INSTANCE, REPOSITORY, "v1", &image).unwrap();
+        let image = Image::random(2, setup.layer, 7);
+        cloud.push(ram::INSTANCE, REPOSITORY, "v1", &image).unwrap();
         let overrides = cloud
             .hosts()
             .into_iter()
@@ -144,14 +155,14 @@ impl World {
         .unwrap();
         let tokens = Arc::new(Forged::default());
         let metrics = Metrics::new();
-        let instance = InstanceId::parse(setup::INSTANCE).unwrap();
+        let instance = InstanceId::parse(ram::INSTANCE).unwrap();
         let upstream = Upstream::new(
             upstream::Params {
                 instance: instance.clone(),
                 pull_from: setup.pull_from,
                 repositories: setup.repositories,
                 blob_hosts: Vec::new(),
-                blobs: BlobParams { mode: setup.mode, connections: 4, part_size: 8 << 20, memory: 128 << 20 },
+                blobs: BlobParams { mode: setup.mode, connections: 4, part_size: 8 << 20, memory: setup.memory },
             },
             upstream::Parts {
                 tokens: Arc::clone(&tokens) as Arc<dyn ProvideBearer>,
@@ -159,7 +170,7 @@ impl World {
                 blob_client: client.http1_only(),
                 metrics: metrics.instance(&instance),
                 clock: SystemClock::shared(),
-                memory: Memory::new(128 << 20),
+                memory: Memory::new(setup.memory),
             },
         );
         let domains = [VPC, PUBLIC].map(|domain| RegistryHost::parse(domain).unwrap()).to_vec();
