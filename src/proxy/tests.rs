@@ -1,6 +1,7 @@
 //! The face and the upstream behind it, over real sockets against the simulated cloud. Only the bearers are forged here,
 //! since how they are come by is not this layer's business.
 
+mod ahead;
 mod bad_input;
 mod blobs;
 mod connections;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName, LOCATION, RANGE};
+use bytes::Bytes;
+use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, LOCATION, RANGE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 use super::fetch::{Source, Span};
@@ -14,7 +15,7 @@ use super::range::{ByteRange, ContentRange, RangeRequest};
 use super::send::{Budget, Question};
 use super::{BlobMode, Pull, Upstream, UpstreamError, answer};
 use crate::http::Body;
-use crate::http::body::empty;
+use crate::http::body::{empty, full};
 use crate::http::headers::{self, DOCKER_CONTENT_DIGEST};
 use crate::oci::Digest;
 
@@ -35,7 +36,9 @@ impl Upstream {
                 RangeRequest::One(one) => Some(header(one)),
                 RangeRequest::Several(several) => HeaderValue::from_str(several).ok(),
             };
-            if self.blobs.mode == BlobMode::Redirect {
+            if let (RangeRequest::Whole, Some(small)) = (&range, self.fetched_ahead(&pull.place, digest).await) {
+                whole(&small.bytes)
+            } else if self.blobs.mode == BlobMode::Redirect {
                 match self.locate(&pull.place, digest, Wanted::new(value.as_ref()), budget).await? {
                     Located::There(uri) => return Ok(redirect(uri.to_header())),
                     Located::Here(opened) => self.stream(pull, digest, &range, opened)?,
@@ -191,6 +194,15 @@ impl Upstream {
         answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(total));
         Ok(answer)
     }
+}
+
+/// A blob that is in memory.
+fn whole(bytes: &Bytes) -> Response<Body> {
+    let mut response = Response::new(full(bytes.clone()));
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    response.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    response
 }
 
 /// Hands the URL on to the client, which then needs a route to the bucket itself.

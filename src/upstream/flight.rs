@@ -30,6 +30,12 @@ impl<K, V: Clone> Default for Flights<K, V> {
 }
 
 impl<K: Eq + Hash, V: Clone> Flights<K, V> {
+    /// The answer that is on its way, if one is.
+    pub(super) fn flying(&self, key: &K) -> Option<Shared<Work<V>>> {
+        let flying = self.flying.lock().unwrap_or_else(PoisonError::into_inner);
+        flying.get(key).and_then(WeakShared::upgrade).filter(|flight| flight.peek().is_none())
+    }
+
     /// The answer that is on its way, or the one that `ask` will bring.
     pub(super) fn join<F>(&self, key: K, ask: impl FnOnce() -> F) -> Shared<Work<V>>
     where

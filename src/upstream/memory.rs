@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::manifest::Manifest;
+use super::next::Small;
 use super::recent::Recent;
 use crate::clock::Timestamp;
 use crate::http::origin::SafeUri;
@@ -21,6 +23,9 @@ const STREAM: u64 = 512 * 1024;
 /// Most signed URLs remembered; with its key one takes about 1 KiB.
 const MOST_URLS: u64 = 4096;
 
+/// All manifests that are kept, in bytes: some thousand of the usual size.
+const MANIFESTS: u64 = 8 * 1024 * 1024;
+
 /// The memory of the daemon that all instances share.
 #[derive(Debug)]
 pub struct Memory {
@@ -29,6 +34,10 @@ pub struct Memory {
     streams: AtomicUsize,
     owners: AtomicU64,
     pub(super) urls: Recent<Key, Signed>,
+    /// By their digest, for good.
+    pub(super) manifests: Recent<Key, Arc<Manifest>>,
+    /// Fetched before they were asked for, for some seconds.
+    pub(super) small: Recent<Key, Arc<Small>>,
 }
 
 /// A blob or manifest of a repository, as one instance may see it.
@@ -59,6 +68,9 @@ impl Memory {
             streams: AtomicUsize::new(0),
             owners: AtomicU64::new(0),
             urls: Recent::new(MOST_URLS),
+            manifests: Recent::new(MANIFESTS),
+            // What of the budget is left for it is asked at each blob.
+            small: Recent::new(bytes),
         })
     }
 

@@ -6,6 +6,7 @@
 
 mod allow;
 mod blob;
+mod document;
 mod error;
 mod fetch;
 mod flight;
@@ -13,6 +14,7 @@ mod list;
 mod locate;
 mod manifest;
 mod memory;
+mod next;
 mod ordered;
 mod part;
 mod plan;
@@ -32,8 +34,10 @@ use self::allow::{BlobHosts, Repositories};
 pub use self::error::{ErrorKind, UpstreamError};
 use self::flight::Flights;
 use self::locate::Found;
+use self::manifest::{Asked, Read};
 use self::memory::Key;
 pub use self::memory::Memory;
+use self::next::Small;
 use self::send::Budget;
 use self::width::Learnt;
 use crate::clock::SharedClock;
@@ -112,6 +116,8 @@ pub struct Upstream {
     /// Tells this upstream's entries in the shared memory from those of others.
     owner: u64,
     locating: Flights<(Key, Option<HeaderValue>), Result<Found, Arc<UpstreamError>>>,
+    reading: Flights<Asked, Read>,
+    fetching: Flights<Key, Option<Arc<Small>>>,
     /// How many connections the last blob was worth.
     learnt: Mutex<Option<Learnt>>,
     parts: Parts,
@@ -151,6 +157,8 @@ impl Upstream {
             blobs: params.blobs,
             owner: parts.memory.owner(),
             locating: Flights::default(),
+            reading: Flights::default(),
+            fetching: Flights::default(),
             learnt: Mutex::default(),
             parts,
         })

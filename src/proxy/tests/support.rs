@@ -1,8 +1,9 @@
 //! A simulated cloud, a face in front of it, and a client.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -39,6 +40,8 @@ const LARGEST: usize = 64 * 1024 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Forged {
     generation: AtomicU32,
+    /// The generation of each bearer that was handed out.
+    issued: Mutex<HashMap<String, u32>>,
     /// How often a bearer was asked for.
     pub(super) asked: AtomicUsize,
     /// How often one was refused.
@@ -53,6 +56,7 @@ impl ProvideBearer for Forged {
     ) -> BoxFuture<'a, Result<Arc<Bearer>, Arc<TokenError>>> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let now = crate::clock::Clock::now(&SystemClock).as_second();
+        let generation = self.generation.load(Ordering::SeqCst);
         let actions = if scope.repository().as_str().starts_with("forbidden/") { "push" } else { "pull" };
         let token = SigningKey::shared().sign(&serde_json::json!({
             "iss": "dockerauth.aliyuncs.com",
@@ -61,17 +65,22 @@ impl ProvideBearer for Forged {
             "iat": now,
             "nbf": now - 300,
             "exp": now + 600,
-            "jti": format!("{:08X}test", self.generation.load(Ordering::SeqCst)),
+            "jti": format!("{generation:08X}test"),
             "access": [{ "type": "repository", "name": scope.repository().as_str(), "actions": [actions] }],
         }));
+        self.issued.lock().unwrap().insert(token.clone(), generation);
         let expires = later(Timestamp::UNIX_EPOCH, Duration::from_secs(now.unsigned_abs() + 600));
         Box::pin(async move { Ok(Arc::new(Bearer { token: token.into(), expires })) })
     }
 
-    fn refused(&self, _host: &RegistryHost, _scope: &Scope, _bearer: &Bearer, challenge: Option<&str>) {
+    fn refused(&self, _host: &RegistryHost, _scope: &Scope, bearer: &Bearer, challenge: Option<&str>) {
         assert!(challenge.is_none_or(|challenge| challenge.contains("Bearer realm=")), "{challenge:?}");
-        self.refused.fetch_add(1, Ordering::SeqCst);
-        self.generation.fetch_add(1, Ordering::SeqCst);
+        let generation = self.issued.lock().unwrap()[bearer.token.expose()];
+        let next = self.generation.compare_exchange(generation, generation + 1, Ordering::SeqCst, Ordering::SeqCst);
+        // One that several requests had is refused to each of them, and renewed once.
+        if next.is_ok() {
+            self.refused.fetch_add(1, Ordering::SeqCst);
+        }
     }
 }
 
