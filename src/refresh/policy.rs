@@ -24,7 +24,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 const LONGEST_OUTAGE_PAUSE: Duration = Duration::from_secs(30);
 /// The longest pause that another side can ask for (the official SDKs stop listening at the same value).
 const LONGEST_ASKED_PAUSE: Duration = Duration::from_secs(120);
-/// Over how long nodes that were throttled together are spread before they come back; four times as long with each
+/// Over how long nodes that were throttled together are spread before they come back; twice as long with each
 /// further time. A node that is throttled alone is back within the patience of a pull.
 const FIRST_SPREAD: Duration = Duration::from_secs(8);
 /// The widest such spread: over this, ten thousand nodes make 67 calls a second, give or take 8, and STS takes 100 of an
@@ -71,7 +71,7 @@ impl Policy {
         };
         let Some(asked) = asked.filter(|asked| !asked.is_zero()) else { return own };
         let asked = asked.min(LONGEST_ASKED_PAUSE);
-        let wider = FIRST_SPREAD.saturating_mul(4_u32.pow(failures.saturating_sub(1).min(8))).min(WIDEST_SPREAD);
+        let wider = FIRST_SPREAD.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(WIDEST_SPREAD);
         // What was asked for is obeyed as long as it does not let the last usable value die unattended.
         let (asked, spread) = if left.is_zero() { (asked, wider) } else { (asked.min(left / 2), wider.min(left / 4)) };
         own.max(asked + spread.mul_f64(dice))
@@ -161,7 +161,7 @@ mod tests {
     fn nodes_that_are_told_the_same_pause_come_back_spread_and_ever_wider() {
         let pause =
             |failures, dice| Policy::default().back_off(failures, Duration::ZERO, Some(Duration::from_secs(2)), dice);
-        for (failures, least, most) in [(1, 2, 10), (2, 2, 34), (20, 15, 152)] {
+        for (failures, least, most) in [(1, 2, 10), (2, 2, 18), (20, 15, 152)] {
             let (low, high) = (pause(failures, 0.0), pause(failures, 1.0));
             assert_eq!((low.as_secs(), high.as_secs()), (least, most), "failure {failures}");
         }

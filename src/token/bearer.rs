@@ -28,8 +28,8 @@ use crate::oci::Scope;
 use crate::refresh::{Expiring, Load, RefreshCell};
 use crate::telemetry::metrics::{Hop, InstanceMetrics, Outcome, Target};
 
-/// How long the realm may take.
-const ANSWER_TIME: Duration = Duration::from_secs(10);
+/// How long the realm may take: a pull that waits must outlast a silent one.
+const ANSWER_TIME: Duration = Duration::from_secs(5);
 /// Longest answer that is read; a token has a few KiB.
 const LONGEST_ANSWER: usize = 256 * 1024;
 /// How often a login may be refused within one load: the held one, a new one, and one of a new session.

@@ -28,9 +28,9 @@ const IN_USE: Duration = Duration::from_secs(15 * 60);
 const FORGOTTEN: Duration = Duration::from_secs(60 * 60);
 /// How often bearers are looked through: several times within the last third of a ten-minute life.
 const SWEEP: Duration = Duration::from_secs(20);
-/// How long a pull waits for faults to pass that pass by themselves. It leaves the registry half of the time that a pull
-/// request has in all.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a pull waits for faults to pass that pass by themselves: two silent calls and a pause. A pull request has 20 s
+/// in all, so that the registry still gets its share.
+const PATIENCE: Duration = Duration::from_secs(12);
 /// Domains found by `ListInstanceEndpoint` are needed at start and rarely after.
 const NO_HELD: Option<Timestamp> = None;
 

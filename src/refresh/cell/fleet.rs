@@ -29,7 +29,7 @@ const LIFE: Duration = Duration::from_secs(3600);
 /// A kubelet asks again this long after a failed pull.
 const KUBELET_PAUSE: Duration = Duration::from_secs(10);
 /// How long a pull waits, as in `token::source`.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(12);
 
 /// What the cloud saw, second by second.
 #[derive(Debug)]
