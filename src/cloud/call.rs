@@ -13,7 +13,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::answer::{Fields, asked_pause, showable};
+use super::answer::{Fields, asked_pause};
 use super::encode;
 use super::endpoints::Endpoint;
 use super::error::{CloudError, Details, Problem};
@@ -133,9 +133,9 @@ impl Caller {
         if status == StatusCode::OK && !failed_inside {
             return json.ok_or((Problem::Unreadable("the answer is no JSON"), None));
         }
-        let Fields { code, message, request_id } = Fields::read(&String::from_utf8_lossy(body), json.as_ref());
+        let fields = Fields::read(&String::from_utf8_lossy(body), json.as_ref()).without(&secrets(operation));
+        let Fields { code, message, request_id } = fields;
         let code = code.unwrap_or_default();
-        let message = showable(&code, message, &secrets(operation));
         let asked = asked_pause(headers, self.clock.now());
         Err((Problem::Refused { status: status.as_u16(), code, message, asked }, request_id))
     }

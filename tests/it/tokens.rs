@@ -102,11 +102,9 @@ async fn a_403_of_the_registry_that_says_expired_costs_a_bearer_and_no_failed_pu
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fault_of_a_moment_at_any_hop_costs_no_cold_pull() {
     let node = Node::start().await;
-    for (service, action) in [
-        (Service::Sts, "AssumeRoleWithOIDC"),
-        (Service::Sts, "AssumeRole"),
-        (Service::Cr, "GetAuthorizationToken"),
-    ] {
+    for (service, action) in
+        [(Service::Sts, "AssumeRoleWithOIDC"), (Service::Sts, "AssumeRole"), (Service::Cr, "GetAuthorizationToken")]
+    {
         let busy = Effect::answer(StatusCode::SERVICE_UNAVAILABLE, "");
         node.cloud.fault(Fault::on(service, busy).action(action).once());
     }
@@ -143,8 +141,9 @@ async fn cloud() -> CloudSim {
 #[tokio::test(flavor = "multi_thread")]
 async fn endpoints_that_cannot_be_reached_are_passed_over_and_the_choice_is_remembered() {
     let cloud = cloud().await;
-    let unreachable = ["sts-vpc.cn-hangzhou.aliyuncs.com", "sts.cn-hangzhou.aliyuncs.com", "cr-vpc.cn-hangzhou.aliyuncs.com"]
-        .map(|host| cloud.fault(Fault::on_any(Effect::RefuseConnection).host(host)));
+    let unreachable =
+        ["sts-vpc.cn-hangzhou.aliyuncs.com", "sts.cn-hangzhou.aliyuncs.com", "cr-vpc.cn-hangzhou.aliyuncs.com"]
+            .map(|host| cloud.fault(Fault::on_any(Effect::RefuseConnection).host(host)));
     let daemon = Daemon::start(&following_the_region(&cloud)).await;
     let mirror = Mirror::at(daemon.listen);
     mirror.get(&manifest(TAG)).await.expect(200);
