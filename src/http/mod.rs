@@ -6,6 +6,7 @@
 pub mod body;
 pub mod client;
 mod dial;
+mod driven;
 pub mod headers;
 pub mod origin;
 mod resolve;
