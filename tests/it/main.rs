@@ -11,5 +11,7 @@ mod cli;
 mod containerd;
 mod data_path;
 mod oci_client;
+mod secrets;
 mod serve;
 mod support;
+mod tokens;
