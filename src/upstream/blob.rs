@@ -15,6 +15,7 @@ use crate::http::Body;
 use crate::http::body::empty;
 use crate::http::headers::{self, DOCKER_CONTENT_DIGEST};
 use crate::oci::Digest;
+use crate::telemetry::pulls::Resumes;
 
 impl Upstream {
     /// A blob, as far as the client's `Range` wants it.
@@ -116,12 +117,15 @@ impl Upstream {
         let body = match span {
             Some(bytes) => {
                 answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes.end - bytes.start));
+                let resumes = Resumes::default();
+                answer.extensions_mut().insert(resumes.clone());
                 let source = Source {
                     upstream: Arc::clone(self),
                     place: pull.place.clone(),
                     digest: digest.clone(),
                     etag,
                     total,
+                    resumes,
                 };
                 source.stream(Span { position: bytes.start, end: bytes.end }, body)
             }

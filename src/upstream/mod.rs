@@ -23,7 +23,7 @@ use http::{HeaderMap, Response, StatusCode};
 use self::allow::{BlobHosts, Repositories};
 pub use self::error::{ErrorKind, UpstreamError};
 use self::send::Budget;
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, Timestamp};
 use crate::http::client::Client;
 use crate::http::{Body, headers};
 use crate::oci::{InstanceId, RegistryHost, RepositoryName, Resource};
@@ -46,6 +46,8 @@ pub struct Params {
     pub blob_hosts: Vec<String>,
     /// `blobs`.
     pub blobs: BlobParams,
+    /// Who pulls, for the audit log: the last role of the chain, or what stands in its place.
+    pub role: String,
 }
 
 /// `blobs` of the configuration.
@@ -94,6 +96,7 @@ pub struct Upstream {
     repositories: Repositories,
     blob_hosts: BlobHosts,
     blobs: BlobParams,
+    role: String,
     parts: Parts,
 }
 
@@ -129,6 +132,7 @@ impl Upstream {
             repositories: Repositories::new(params.repositories),
             blob_hosts: BlobHosts::new(params.blob_hosts),
             blobs: params.blobs,
+            role: params.role,
             parts,
         })
     }
@@ -145,9 +149,21 @@ impl Upstream {
         &self.parts.metrics
     }
 
+    /// Who pulls.
+    #[must_use]
+    pub fn role(&self) -> &str {
+        &self.role
+    }
+
+    /// The time of day, as the cloud has it.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.parts.clock.now()
+    }
+
     /// Notes that a client has got everything it asked for.
     pub fn succeeded(&self) {
-        self.parts.metrics.succeeded(self.parts.clock.now());
+        self.parts.metrics.succeeded(self.now());
     }
 
     /// Serves one request: 200, 206, 304, 307 (only with [`BlobMode::Redirect`]) or 416, or an error.
