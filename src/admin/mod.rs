@@ -94,8 +94,10 @@ impl Admin {
 
     fn page(&self) -> Response<Full<Bytes>> {
         let mut response = respond(StatusCode::OK, HTML, page::render(&self.report.status()));
-        let policy = HeaderValue::from_static(&page::CONTENT_SECURITY_POLICY);
-        response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(&page::CONTENT_SECURITY_POLICY));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         response
     }
 
@@ -113,8 +115,6 @@ fn respond(status: StatusCode, content_type: &'static str, text: impl Into<Bytes
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
 }
 

@@ -33,15 +33,14 @@ pub(super) static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
 
 /// The page.
 pub(super) fn render(status: &Status) -> String {
-    let good = status.ready && status.instances.iter().all(|instance| instance.ready);
-    let verdict = if good { "ready" } else { "not ready" };
+    let verdict = if status.ready { "ready" } else { "not ready" };
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <title>{verdict} – acr-pull-proxy</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
     );
-    push_header(&mut page, status, good);
+    push_header(&mut page, status);
     page.push_str("<main>\n");
     push_refused(&mut page, status);
     for instance in &status.instances {
@@ -63,16 +62,16 @@ fn badge(good: bool, words: &str) -> String {
     format!("<strong class=\"badge {class}\"><span aria-hidden=\"true\">{mark}</span> {}</strong>", escape(words))
 }
 
-fn push_header(page: &mut String, status: &Status, good: bool) {
+fn push_header(page: &mut String, status: &Status) {
     let with_login = status.instances.iter().filter(|instance| instance.ready).count();
-    let words = match (good, status.ready) {
-        (true, _) => "Ready".to_owned(),
-        (false, true) => format!("Not ready: {with_login} of {} instances have a login", status.instances.len()),
-        (false, false) => "Not ready: starting or ending".to_owned(),
+    let words = match () {
+        () if status.ready => "Ready".to_owned(),
+        () if with_login == status.instances.len() => "Not ready: starting or ending".to_owned(),
+        () => format!("Not ready: {with_login} of {} instances have a login", status.instances.len()),
     };
     page.push_str(&format!(
         "<header>\n<h1>acr-pull-proxy</h1>\n<p>{}</p>\n<dl class=\"facts\">\n",
-        badge(good, &words)
+        badge(status.ready, &words)
     ));
     let skew = status.clock_skew_seconds;
     let clock = match () {

@@ -11,5 +11,6 @@ mod cli;
 mod containerd;
 mod data_path;
 mod oci_client;
+mod page;
 mod serve;
 mod support;

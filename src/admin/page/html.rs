@@ -21,9 +21,13 @@ pub(super) fn escape(text: &str) -> String {
     escaped
 }
 
+/// From here on seconds say nothing any more, and times are rounded to the minute.
+const ROUNDED: u64 = 600;
+
 /// A duration in its largest unit, and the next below where that says more.
 pub(super) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
+    let seconds = if seconds < ROUNDED { seconds } else { seconds + 30 };
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match () {
         () if duration < Duration::from_secs(1) => format!("{} ms", duration.as_millis()),
@@ -93,7 +97,7 @@ mod tests {
     #[test]
     fn durations_are_told_as_people_do() {
         let told = |seconds| duration(Duration::from_secs(seconds));
-        assert_eq!((told(59), told(60), told(3599)), ("59 s".into(), "1 min".into(), "59 min".into()));
+        assert_eq!((told(59), told(60), told(3599)), ("59 s".into(), "1 min".into(), "1 h".into()));
         assert_eq!((told(3600), told(3900), told(90_000)), ("1 h".into(), "1 h 5 min".into(), "1 d 1 h".into()));
         assert_eq!(duration(Duration::from_micros(2500)), "2 ms");
     }

@@ -81,7 +81,7 @@ fn title(hop: &str) -> &str {
     match hop {
         "oidc" => "Service account token",
         "metadata" => "First credential",
-        "assume_role" => "Role",
+        "assume_role" => "Assumed role",
         "authorization_token" => "Registry login",
         other => other,
     }

@@ -43,10 +43,10 @@ fn push_row(page: &mut String, pull: &PullStatus, now: Moment) {
         escape(&pull.repository),
         reference(&pull.reference)
     ));
-    page.push_str(&format!("<td data-label=\"When\">{}</td>\n", ago(pull.at, now)));
-    page.push_str(&format!("<td data-label=\"Size\">{}</td>\n", size(pull)));
-    page.push_str(&format!("<td data-label=\"Rate\">{}</td>\n", rate(pull)));
-    page.push_str(&format!("<td data-label=\"Result\">{}</td>\n</tr>\n", result(pull, good)));
+    page.push_str(&format!("<td>{}</td>\n", ago(pull.at, now)));
+    page.push_str(&format!("<td>{}</td>\n", size(pull)));
+    page.push_str(&format!("<td>{}</td>\n", rate(pull)));
+    page.push_str(&format!("<td>{}</td>\n</tr>\n", result(pull, good)));
 }
 
 fn size(pull: &PullStatus) -> String {
