@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod alerts;
 mod app;
 mod architecture;
 mod bad_input;
@@ -14,3 +15,4 @@ mod oci_client;
 mod page;
 mod serve;
 mod support;
+mod telemetry;
