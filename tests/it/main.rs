@@ -13,6 +13,7 @@ mod containerd;
 mod data_path;
 mod oci_client;
 mod page;
+mod readme;
 mod serve;
 mod support;
 mod telemetry;

@@ -46,6 +46,7 @@ fn dom(url: &str, arguments: &[&str]) -> String {
 }
 
 /// Pictures of a page at every width, where the environment names a directory for them.
+#[expect(clippy::disallowed_methods, reason = "asked for by whoever wants to look at the page")]
 fn pictures(url: &str, name: &str) {
     let Some(directory) = std::env::var_os("ACR_PULL_PROXY_TEST_PICTURES") else { return };
     for width in WIDTHS {
