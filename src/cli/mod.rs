@@ -4,6 +4,7 @@
 //! output, everything about failure to standard error. The environment is read here and passed down as values.
 
 mod check;
+mod documents;
 mod output;
 mod serve;
 mod version;
@@ -50,6 +51,15 @@ enum Command {
     },
     /// Print version, commit and build target.
     Version(Output),
+    /// Print completions for a shell; for packages.
+    #[command(hide = true)]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page; for packages.
+    #[command(hide = true)]
+    Man,
 }
 
 /// Flags that stand over the configuration; each beats its environment variable, which beats the file.
@@ -113,6 +123,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             check::run(&settings.config, &environment, &settings.overlay(), output.output)
         }
         Command::Version(output) => version::run(output.output),
+        Command::Completions { shell } => documents::completions(shell),
+        Command::Man => documents::manual(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

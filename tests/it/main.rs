@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod alerts;
 mod app;
 mod architecture;
 mod bad_input;
@@ -11,7 +12,10 @@ mod cli;
 mod containerd;
 mod data_path;
 mod oci_client;
+mod page;
+mod readme;
 mod secrets;
 mod serve;
 mod support;
+mod telemetry;
 mod tokens;
