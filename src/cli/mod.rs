@@ -4,6 +4,7 @@
 //! output, everything about failure to standard error. The environment is read here and passed down as values.
 
 mod check;
+mod documents;
 mod hosts;
 mod output;
 mod serve;
@@ -53,6 +54,15 @@ enum Command {
     Hosts(hosts::Arguments),
     /// Print version, commit and build target.
     Version(Output),
+    /// Print completions for a shell; for packages.
+    #[command(hide = true)]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page; for packages.
+    #[command(hide = true)]
+    Man,
 }
 
 /// Flags that stand over the configuration; each beats its environment variable, which beats the file.
@@ -117,6 +127,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Command::Hosts(arguments) => hosts::run(arguments, &environment),
         Command::Version(output) => version::run(output.output),
+        Command::Completions { shell } => documents::completions(shell),
+        Command::Man => documents::manual(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

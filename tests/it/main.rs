@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod alerts;
 mod app;
 mod architecture;
 mod bad_input;
@@ -11,6 +12,11 @@ mod cli;
 mod data_path;
 mod hosts;
 mod oci_client;
+mod page;
+mod readme;
+mod secrets;
 mod serve;
 mod support;
+mod telemetry;
+mod tokens;
 mod with_containerd;
