@@ -5,6 +5,7 @@
 
 mod check;
 mod output;
+mod policy;
 mod serve;
 mod version;
 
@@ -45,6 +46,15 @@ enum Command {
     Check {
         #[command(flatten)]
         settings: Settings,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Print the trust policies and permission policies that the configuration needs, ready to paste; offline.
+    Policy {
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        account: policy::ServiceAccount,
         #[command(flatten)]
         output: Output,
     },
@@ -111,6 +121,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve(settings) => serve::run(&settings.config, environment, settings.overlay()),
         Command::Check { settings, output } => {
             check::run(&settings.config, &environment, &settings.overlay(), output.output)
+        }
+        Command::Policy { settings, account, output } => {
+            policy::run(&settings.config, &environment, &settings.overlay(), &account, output.output)
         }
         Command::Version(output) => version::run(output.output),
     };
