@@ -4,6 +4,7 @@
 //! output, everything about failure to standard error. The environment is read here and passed down as values.
 
 mod check;
+mod convert;
 mod output;
 mod policy;
 mod serve;
@@ -55,6 +56,14 @@ enum Command {
         settings: Settings,
         #[command(flatten)]
         account: policy::ServiceAccount,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Print our configuration for an acr-configuration, and name every key of it that has no effect here; offline.
+    Convert {
+        /// A file with the ConfigMap acr-configuration, a directory where it is mounted, or the managed add-on's JSON.
+        #[arg(long, value_name = "PATH", env = "ACR_PULL_PROXY_CONFIG", default_value = DEFAULT_PATH)]
+        config: PathBuf,
         #[command(flatten)]
         output: Output,
     },
@@ -125,6 +134,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Policy { settings, account, output } => {
             policy::run(&settings.config, &environment, &settings.overlay(), &account, output.output)
         }
+        Command::Convert { config, output } => convert::run(&config, output.output),
         Command::Version(output) => version::run(output.output),
     };
     match result {
