@@ -7,6 +7,7 @@ mod check;
 mod convert;
 mod output;
 mod policy;
+mod pull;
 mod serve;
 mod version;
 
@@ -45,6 +46,18 @@ enum Command {
     Serve(Settings),
     /// Report everything that is wrong with the configuration, and print it as it takes effect; offline.
     Check {
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Pull a whole image through the running daemon, verify every digest, and keep nothing.
+    Pull {
+        /// The image, as a pod names it.
+        #[arg(value_name = "REF")]
+        image: String,
+        #[command(flatten)]
+        through: pull::Through,
         #[command(flatten)]
         settings: Settings,
         #[command(flatten)]
@@ -131,6 +144,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check { settings, output } => {
             check::run(&settings.config, &environment, &settings.overlay(), output.output)
         }
+        Command::Pull { image, through, settings, output } => {
+            let listen = || pull::listen(&settings.config, &environment, &settings.overlay());
+            pull::run(&image, &through, listen, output.output)
+        }
         Command::Policy { settings, account, output } => {
             policy::run(&settings.config, &environment, &settings.overlay(), &account, output.output)
         }
@@ -141,4 +158,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+/// The runtime of a command that asks a few questions and ends; must not be called within another.
+fn runtime() -> Result<tokio::runtime::Runtime, output::Failure> {
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    built.map_err(|error| output::Failure::runtime(format!("no runtime can be started: {error}"), "check ulimit -n"))
 }

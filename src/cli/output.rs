@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::config::Unusable;
 
 /// Exit code: it failed at run time.
-const FAILED: u8 = 1;
+pub(super) const FAILED: u8 = 1;
 /// Exit code: wrong usage or configuration.
 pub(super) const WRONG_USAGE: u8 = 2;
 

@@ -13,5 +13,6 @@ mod convert;
 mod data_path;
 mod oci_client;
 mod policy;
+mod pull;
 mod serve;
 mod support;
