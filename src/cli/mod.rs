@@ -5,6 +5,7 @@
 
 mod check;
 mod convert;
+mod doctor;
 mod output;
 mod policy;
 mod pull;
@@ -46,6 +47,15 @@ enum Command {
     Serve(Settings),
     /// Report everything that is wrong with the configuration, and print it as it takes effect; offline.
     Check {
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Walk the way of a pull step by step, and say of each step how it went and, where it failed, who must do what.
+    Doctor {
+        #[command(flatten)]
+        questions: doctor::Questions,
         #[command(flatten)]
         settings: Settings,
         #[command(flatten)]
@@ -143,6 +153,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve(settings) => serve::run(&settings.config, environment, settings.overlay()),
         Command::Check { settings, output } => {
             check::run(&settings.config, &environment, &settings.overlay(), output.output)
+        }
+        Command::Doctor { questions, settings, output } => {
+            doctor::run(&settings.config, &environment, &settings.overlay(), &questions, output.output)
         }
         Command::Pull { image, through, settings, output } => {
             let listen = || pull::listen(&settings.config, &environment, &settings.overlay());

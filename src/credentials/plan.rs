@@ -138,7 +138,8 @@ impl Base {
             Self::AccessKey { id, .. } | Self::Environment { id, .. } => format!("the owner of AccessKey {id}"),
             Self::AccessKeyFile { id, .. } => format!("the owner of the AccessKey in {}", id.display()),
             Self::Profile { file, .. } => format!("the identity of the profile in {}", file.display()),
-            Self::CredentialsUri { uri } => format!("the identity that {uri} gives"),
+            // The URI itself may carry a token in its path.
+            Self::CredentialsUri { .. } => "the identity of the credentials URI".to_owned(),
         }
     }
 }

@@ -11,6 +11,7 @@ mod cli;
 mod containerd;
 mod convert;
 mod data_path;
+mod doctor;
 mod oci_client;
 mod policy;
 mod pull;
