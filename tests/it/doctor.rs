@@ -1,6 +1,7 @@
 //! `doctor`: what it says of a chain that works, and of each way in which one does not.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Command, Output};
 
 use cloudsim::Method;
@@ -23,9 +24,18 @@ async fn doctor(node: &Node, more: &[&str]) -> Output {
     doctor_at(node, node.daemon.listen, node.daemon.admin, more).await
 }
 
+/// The findings with another configuration than the daemon's.
+async fn with_config(node: &Node, config: &Path) -> (bool, Vec<Value>) {
+    read(node, &run(config, node.daemon.listen, node.daemon.admin, &["--output", "json"]).await)
+}
+
 async fn doctor_at(node: &Node, listen: SocketAddr, admin: SocketAddr, more: &[&str]) -> Output {
+    run(&node.daemon.config_file(), listen, admin, more).await
+}
+
+async fn run(config: &Path, listen: SocketAddr, admin: SocketAddr, more: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_acr-pull-proxy"));
-    command.env_clear().arg("doctor").arg("--config").arg(node.daemon.config_file());
+    command.env_clear().arg("doctor").arg("--config").arg(config);
     command.args(["--listen", &listen.to_string(), "--admin", &admin.to_string()]).args(more);
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }
@@ -137,7 +147,7 @@ async fn a_token_for_somebody_else_is_found_before_sts_is_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn names_and_connections_and_certificates_are_told_apart() {
+async fn connections_and_certificates_are_told_apart() {
     let node = node(Method::Rrsa).await;
     for (effect, who, part) in [
         (Effect::RefuseConnection, "network", "cannot connect to sts-vpc"),
@@ -149,6 +159,26 @@ async fn names_and_connections_and_certificates_are_told_apart() {
         assert!(!ok && hop["who"] == who && hop["text"].as_str().unwrap().contains(part), "{hop}");
         node.cloud.faults().remove(fault);
     }
+    node.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_several_domains_out_of_reach_is_a_warning_and_all_of_them_a_failure() {
+    let node = node(Method::Rrsa).await;
+    let away = "  \"demo-registry.cn-hangzhou.cr.aliyuncs.com\": ";
+    let config = std::fs::read_to_string(node.daemon.config_file()).unwrap();
+    let line = config.lines().find(|line| line.contains(away)).expect("an override of the public domain");
+    let broken = config.replace(line, &format!("  {away}no-such-name.invalid"));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), broken).unwrap();
+    let (ok, found) = with_config(&node, file.path()).await;
+    let name = find(&found, "name of the registry");
+    assert!(ok && name["outcome"] == "warning" && name["fix"].as_str().unwrap().contains("network.hosts"), "{name}");
+    let challenge = find(&found, "challenge of demo-registry.cn-hangzhou");
+    assert!(challenge["text"].as_str().unwrap().contains("cannot resolve"), "{challenge}");
+    node.cloud.fault(Fault::on(Service::Registry, Effect::RefuseConnection));
+    let (ok, found) = with_config(&node, file.path()).await;
+    assert!(!ok && find(&found, "name of the registry")["outcome"] == "failed");
     node.finish().await;
 }
 

@@ -12,6 +12,7 @@ mod containerd;
 mod convert;
 mod data_path;
 mod doctor;
+mod messages;
 mod oci_client;
 mod policy;
 mod pull;

@@ -98,7 +98,7 @@ impl Walk<'_> {
                     Finding::good("blob", format!("the configuration of the image came, {} bytes", bytes.len()));
                 match self.tools.calls.take_last("oss") {
                     Some(call) => {
-                        network::name(self.tools, "blob host", &call.host, report).await;
+                        report.add(network::name(self.tools, "blob host", &call.host).await);
                         report.add(call.describe(finding));
                     }
                     None => report.add(finding),

@@ -3,14 +3,14 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::Tools;
-use super::report::{Finding, Report};
+use super::report::Finding;
 use crate::error::diagnosis::{Names, Row, Sign};
 
 /// The port of everything that is asked; a host override may name another.
 const HTTPS: u16 = 443;
 
 /// Says where `host` leads to, and whether it leads anywhere.
-pub(super) async fn name(tools: &Tools<'_>, what: &str, host: &str, report: &mut Report) -> bool {
+pub(super) async fn name(tools: &Tools<'_>, what: &str, host: &str) -> Finding {
     let step = format!("name of the {what}");
     match tools.client.addresses(host, HTTPS).await {
         Ok(addresses) if !addresses.is_empty() => {
@@ -19,15 +19,13 @@ pub(super) async fn name(tools: &Tools<'_>, what: &str, host: &str, report: &mut
             if addresses.iter().any(|address| is_shared(address.ip())) {
                 text.push_str("; 100.64.0.0/10 is Alibaba Cloud's own network: this node needs a route to it");
             }
-            report.add(Finding::good(step, text));
-            true
+            Finding::good(step, text)
         }
         result => {
             let why = result.err().map_or_else(|| "no address".to_owned(), |error| error.to_string());
             let names = Names { host: Some(host), ..Names::default() };
             let finding = Finding::failed(step, format!("{host} does not resolve: {why}"), Sign::NameUnknown);
-            report.add(finding.fix(Row::of(Sign::NameUnknown).fix(&names)));
-            false
+            finding.fix(Row::of(Sign::NameUnknown).fix(&names))
         }
     }
 }

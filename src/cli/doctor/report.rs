@@ -123,6 +123,12 @@ impl Finding {
         Self { fix: Some(fix.into()), ..self }
     }
 
+    /// The same as a warning, where it failed and something else does its work.
+    pub(super) fn softened(self) -> Self {
+        let outcome = if self.outcome == Outcome::Failed { Outcome::Warning } else { self.outcome };
+        Self { outcome, ..self }
+    }
+
     /// Whom was asked, and how long it took.
     pub(super) fn asked(self, endpoint: impl Into<String>, took: Option<Duration>) -> Self {
         Self { endpoint: Some(endpoint.into()), milliseconds: took.map(|took| took.as_secs_f64() * 1000.0), ..self }

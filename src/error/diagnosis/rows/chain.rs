@@ -47,7 +47,7 @@ pub(super) const CHAIN: &[Row] = &[
         "`doctor`: audience of the token",
         "the service-account token is for another audience, as Kubernetes' own tokens are",
         "project the service-account token with `audience: sts.aliyuncs.com`",
-        "project it for sts.aliyuncs.com",
+        "audience: sts.aliyuncs.com",
     ]),
     sign(Sign::TokenExpired, Node, [
         "`doctor`: expiry of the token",

@@ -45,7 +45,7 @@ pub(super) const CODES: &[Row] = &[
         "`OIDCToken.AudienceNotMatch`",
         "the service-account token is for another audience",
         "project the service-account token with `audience: sts.aliyuncs.com`",
-        "project it for sts.aliyuncs.com",
+        "audience: sts.aliyuncs.com",
     ]),
     code(["", "AuthenticationFail.OIDCToken.Expired"], Node, [
         "`OIDCToken.Expired`",
