@@ -83,12 +83,12 @@ impl Refusal {
     /// Who speaks, who has to act, what is wrong, and, as far as there is room, what to do.
     fn sentence(&self) -> String {
         let Self::Upstream(error) = self else { return printable(&format!("{PREFIX}{self}"), LONGEST_SENTENCE) };
+        let hint = error.row().hint;
         let mut sentence = match error.blame() {
-            // Whoever reads this is the one who wrote the image name.
-            Blame::Client => format!("{PREFIX}{error}"),
+            // Whoever reads this is the one who has to act, and is told what first.
+            Blame::Client => return printable(&format!("{PREFIX}{hint}: {error}"), LONGEST_SENTENCE),
             who => format!("{PREFIX}{who}: {error}"),
         };
-        let hint = error.row().hint;
         if sentence.len() + hint.len() + 2 <= LONGEST_SENTENCE {
             sentence.push_str("; ");
             sentence.push_str(hint);

@@ -113,7 +113,8 @@ async fn the_reason_phrase_is_short_and_says_who_must_act() {
         for part in mistake.parts {
             assert!(status_line.contains(part), "{}: no '{part}' in: {status_line}", mistake.what);
         }
-        assert_eq!(node.mirror.get(&path).await.error().1, reply.reason, "{}", mistake.what);
+        let answer = node.mirror.get(&path).await;
+        assert_eq!(answer.error().1, answer.reason, "{}", mistake.what);
         node.finish().await;
     }
 }

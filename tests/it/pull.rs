@@ -73,7 +73,10 @@ async fn a_failure_is_told_in_the_daemons_words_with_the_next_step() {
     let unknown = pull(through(&node, &format!("{DOMAIN}/team/none:v1"), &[])).await;
     let text = String::from_utf8(unknown.stderr).unwrap();
     assert_eq!(unknown.status.code(), Some(1));
-    assert!(text.contains("acr-pull-proxy: not found in the registry") && text.contains("doctor --image"), "{text}");
+    assert!(
+        text.contains("check the image name: not found in the registry") && text.contains("doctor --image"),
+        "{text}"
+    );
     let json = pull(through(&node, "registry.example.com/a:b", &["--output", "json"])).await;
     let json: Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::progress::Progress;
 use crate::error::diagnosis::{Row, Sign};
-use crate::oci::error_body;
+use crate::oci::{RegistryHost, RepositoryName, error_body};
 
 /// Layers at once, as containerd does (`max_concurrent_downloads`).
 const AT_ONCE: usize = 3;
@@ -139,7 +139,12 @@ fn pick(entries: &[ImageIndexEntry], os: &str, architecture: &str) -> Option<Str
 
 /// The image that a name names.
 pub(in crate::cli) fn parse(name: &str) -> Result<Reference, String> {
-    Reference::from_str(name).map_err(|error| format!("'{name}' is no image name: {error}"))
+    let no_name = |error: &dyn fmt::Display| format!("'{name}' is no image name: {error}");
+    let reference = Reference::from_str(name).map_err(|error| no_name(&error))?;
+    // The client's own parser is more lenient than the daemon and every other registry.
+    RegistryHost::parse(reference.registry()).map_err(|error| no_name(&error))?;
+    RepositoryName::parse(reference.repository()).map_err(|error| no_name(&error))?;
+    Ok(reference)
 }
 
 /// Pulls an image and lets go of every byte.
