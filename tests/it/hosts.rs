@@ -223,6 +223,9 @@ fn without_a_daemon_to_ask_the_unknown_domains_are_named_and_nothing_is_taken_aw
     let output = place.run(&["install"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("cri-abcd1234efgh5678"), "{}", stderr(&output));
+    let output = place.run(&["install", "--wait", "1"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("not ready within 1 s"), "{}", stderr(&output));
     assert!(place.file("old.example.com").exists());
 }
 
