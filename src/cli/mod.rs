@@ -6,6 +6,7 @@
 mod check;
 mod output;
 mod serve;
+mod service_manager;
 mod version;
 
 use std::ffi::OsString;

@@ -7,6 +7,7 @@ pub mod body;
 pub mod client;
 mod dial;
 pub mod headers;
+pub mod listen;
 pub mod origin;
 mod resolve;
 mod tls;
