@@ -11,5 +11,6 @@ mod cli;
 mod containerd;
 mod data_path;
 mod oci_client;
+mod rolling;
 mod serve;
 mod support;
