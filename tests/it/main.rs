@@ -14,3 +14,4 @@ mod oci_client;
 mod rolling;
 mod serve;
 mod support;
+mod systemd;
