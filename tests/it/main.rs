@@ -10,6 +10,7 @@ mod chain;
 mod cli;
 mod containerd;
 mod data_path;
+mod image;
 mod manifests;
 mod oci_client;
 mod rolling;
