@@ -96,19 +96,13 @@ impl Node {
         timeout(LIMIT, ready).await.expect("the daemon becomes ready");
     }
 
-    /// Pulls while `act` is done, and gives how many there were. None may fail.
+    /// Pulls while `act` is done. None may fail.
     async fn pull_while(&self, act: impl AsyncFnOnce()) {
         let pulls = Pulls::start(self.listen, &self.image, PULLS);
         pulls.more(PULLS).await;
         act().await;
         pulls.more(PULLS).await;
         let outcome = pulls.end().await;
-        println!(
-            "{} pulls, {} requests sent again, {} failed",
-            outcome.done,
-            outcome.sent_again,
-            outcome.failures.len()
-        );
         assert!(outcome.failures.is_empty(), "{:#?}", outcome.failures);
     }
 }
