@@ -6,10 +6,12 @@
 pub mod body;
 pub mod client;
 mod dial;
+mod driven;
 pub mod headers;
 pub mod listen;
 pub mod origin;
 mod resolve;
+pub mod signed_url;
 mod tls;
 
 use bytes::Bytes;
