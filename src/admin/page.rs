@@ -46,7 +46,7 @@ pub(super) fn render(status: &Status) -> String {
     for instance in &status.instances {
         instance::push(&mut page, instance, status.now);
     }
-    pulls::push(&mut page, &status.recent_pulls, status.now);
+    pulls::push(&mut page, status);
     if let Some(containerd) = &status.containerd {
         node::push(&mut page, containerd);
     }
