@@ -5,6 +5,7 @@
 
 mod check;
 mod documents;
+mod hosts;
 mod output;
 mod serve;
 mod version;
@@ -49,6 +50,8 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Send containerd's pulls of the served domains to the daemon, or no longer.
+    Hosts(hosts::Arguments),
     /// Print version, commit and build target.
     Version(Output),
     /// Print completions for a shell; for packages.
@@ -122,6 +125,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check { settings, output } => {
             check::run(&settings.config, &environment, &settings.overlay(), output.output)
         }
+        Command::Hosts(arguments) => hosts::run(arguments, &environment),
         Command::Version(output) => version::run(output.output),
         Command::Completions { shell } => documents::completions(shell),
         Command::Man => documents::manual(),

@@ -18,6 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::Body;
 use super::dial::Dialer;
+use super::driven;
 use super::resolve::Resolver;
 use super::tls;
 use crate::error::{Blame, BoxError, Explain, Retry};
@@ -77,8 +78,17 @@ pub enum TargetHost {
 /// The outbound client; cheap to clone. Clones share one pool.
 #[derive(Debug, Clone)]
 pub struct Client {
-    pool: legacy::Client<Connector, Body>,
+    pool: Pool,
     parts: Arc<Parts>,
+}
+
+/// Connections of one of the two kinds.
+#[derive(Debug, Clone)]
+enum Pool {
+    /// Each connection has a task; HTTP/2 needs that.
+    Tasks(Box<legacy::Client<Connector, Body>>),
+    /// Each connection is driven by who reads from it; HTTP/1.1 only.
+    Driven(driven::Pool),
 }
 
 /// What every pool of one client is made of.
@@ -190,14 +200,17 @@ impl Client {
             resolver: Arc::new(Resolver::new(&params.overrides)),
             connect_timeout: params.connect_timeout,
         });
-        Ok(Self { pool: pool(&parts, Offer::Http2AndHttp1), parts })
+        let pool = Pool::Tasks(Box::new(with_tasks(connector(&parts, Offer::Http2AndHttp1))));
+        Ok(Self { pool, parts })
     }
 
     /// A client with a pool of its own that speaks HTTP/1.1 only: for large bodies, which then have a TCP connection
-    /// each. Roots, sessions and overrides are shared.
+    /// each, driven by their readers. Roots, sessions and overrides are shared.
     #[must_use]
     pub fn http1_only(&self) -> Self {
-        Self { pool: pool(&self.parts, Offer::Http1), parts: Arc::clone(&self.parts) }
+        let limits = driven::Limits { idle: POOL_IDLE, per_origin: POOL_PER_HOST, read_ahead: H1_READ_AHEAD };
+        let pool = Pool::Driven(driven::Pool::new(connector(&self.parts, Offer::Http1), limits));
+        Self { pool, parts: Arc::clone(&self.parts) }
     }
 
     /// Sends one request with an absolute URL and waits for the response head, at most `within`.
@@ -213,22 +226,36 @@ impl Client {
         within: Duration,
     ) -> Result<http::Response<Body>, ClientError> {
         let host = request.uri().host().unwrap_or("the URL without a host").to_owned();
-        match tokio::time::timeout(within, self.pool.request(request)).await {
-            Ok(Ok(response)) => Ok(response.map(|body| body.map_err(BoxError::from).boxed_unsync())),
-            Ok(Err(error)) if error.is_connect() => Err(ClientError::Connect { host, source: error.into() }),
-            Ok(Err(error)) => Err(ClientError::Closed { host, source: error.into() }),
+        let answer = async {
+            match &self.pool {
+                Pool::Tasks(pool) => match pool.request(request).await {
+                    Ok(response) => Ok(response.map(|body| body.map_err(BoxError::from).boxed_unsync())),
+                    Err(error) if error.is_connect() => Err(driven::Failure::Connect(error.into())),
+                    Err(error) => Err(driven::Failure::Closed(error.into())),
+                },
+                Pool::Driven(pool) => pool.request(request).await,
+            }
+        };
+        match tokio::time::timeout(within, answer).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(driven::Failure::Connect(source))) => Err(ClientError::Connect { host, source }),
+            Ok(Err(driven::Failure::Closed(source))) => Err(ClientError::Closed { host, source }),
             Err(_) => Err(ClientError::Timeout { host, after: within }),
         }
     }
 }
 
-fn pool(parts: &Parts, offer: Offer) -> legacy::Client<Connector, Body> {
+fn connector(parts: &Parts, offer: Offer) -> Connector {
     let tls = HttpsConnectorBuilder::new().with_tls_config(parts.tls.clone()).https_or_http();
     let dialer = Dialer::new(Arc::clone(&parts.resolver));
     let https = match offer {
         Offer::Http2AndHttp1 => tls.enable_all_versions().wrap_connector(dialer),
         Offer::Http1 => tls.enable_http1().wrap_connector(dialer),
     };
+    Connector { https, timeout: parts.connect_timeout }
+}
+
+fn with_tasks(connector: Connector) -> legacy::Client<Connector, Body> {
     legacy::Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
@@ -238,12 +265,12 @@ fn pool(parts: &Parts, offer: Offer) -> legacy::Client<Connector, Body> {
         .http2_initial_stream_window_size(H2_STREAM_WINDOW)
         .http2_keep_alive_interval(H2_PROBE)
         .http2_keep_alive_timeout(H2_PROBE_ANSWER)
-        .build(Connector { https, timeout: parts.connect_timeout })
+        .build(connector)
 }
 
 /// TCP and TLS together, within one time limit.
 #[derive(Debug, Clone)]
-struct Connector {
+pub(super) struct Connector {
     https: HttpsConnector<Dialer>,
     timeout: Duration,
 }

@@ -31,7 +31,7 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts the daemon with this configuration and waits until it listens.
     pub(crate) async fn start(config: &str) -> Self {
-        Self::with(config, &["--log-level", "debug"]).await
+        Self::with(config, &["--log-level", "trace"]).await
     }
 
     /// The same, with the log level of the configuration.
