@@ -11,6 +11,7 @@ use super::output::Failure;
 use super::version::COMMIT;
 use crate::app::{App, Surroundings};
 use crate::config::{Config, Environment, Loaded, Overlay, Unusable, Watch};
+use crate::containerd::Lookup;
 use crate::error::chain;
 use crate::telemetry::logs;
 
@@ -35,7 +36,8 @@ pub(super) fn run(path: &Path, environment: Environment, overlay: Overlay) -> Re
         // Before anything else, so that a signal during the start is not lost.
         let signals = Signals::new().map_err(|error| system("signals cannot be received", &error))?;
         let source = Some(path.display().to_string());
-        let surroundings = Surroundings { level, source, commit: COMMIT, ..Surroundings::default() };
+        let containerd = Some(Lookup::default());
+        let surroundings = Surroundings { level, source, commit: COMMIT, containerd, ..Surroundings::default() };
         let app = start(config, surroundings).await?;
         serve(&app, signals, watch).await;
         app.shutdown().await;
