@@ -24,7 +24,7 @@
 //! |---|---|
 //! | 9 wiring | [`app`] [`cli`] |
 //! | 8 settings | [`config`], which fills the `Params` of those below |
-//! | 7 faces | [`proxy`] [`admin`] |
+//! | 7 faces | [`proxy`] [`admin`] [`containerd`] |
 //! | 6 registry | [`upstream`], which is handed bearers and knows no credential |
 //! | 5 tokens | [`token`] |
 //! | 4 identity | [`credentials`] |
@@ -50,6 +50,7 @@ pub mod cli;
 pub mod clock;
 pub mod cloud;
 pub mod config;
+pub mod containerd;
 pub mod credentials;
 pub mod error;
 pub mod http;

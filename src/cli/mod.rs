@@ -4,6 +4,8 @@
 //! output, everything about failure to standard error. The environment is read here and passed down as values.
 
 mod check;
+mod documents;
+mod hosts;
 mod output;
 mod serve;
 mod version;
@@ -48,8 +50,19 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Send containerd's pulls of the served domains to the daemon, or no longer.
+    Hosts(hosts::Arguments),
     /// Print version, commit and build target.
     Version(Output),
+    /// Print completions for a shell; for packages.
+    #[command(hide = true)]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page; for packages.
+    #[command(hide = true)]
+    Man,
 }
 
 /// Flags that stand over the configuration; each beats its environment variable, which beats the file.
@@ -112,7 +125,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check { settings, output } => {
             check::run(&settings.config, &environment, &settings.overlay(), output.output)
         }
+        Command::Hosts(arguments) => hosts::run(arguments, &environment),
         Command::Version(output) => version::run(output.output),
+        Command::Completions { shell } => documents::completions(shell),
+        Command::Man => documents::manual(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,6 +10,7 @@ mod driven;
 pub mod headers;
 pub mod origin;
 mod resolve;
+pub mod signed_url;
 mod tls;
 
 use bytes::Bytes;

@@ -27,7 +27,7 @@ const ERROR_BODY_LIMIT: Duration = Duration::from_secs(2);
 const SHORTEST_PIECE: usize = 12;
 
 /// The time that all tries of one pull request share.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Budget {
     deadline: Instant,
 }

@@ -3,15 +3,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod alerts;
 mod app;
 mod architecture;
 mod bad_input;
 mod chain;
 mod cli;
-mod containerd;
 mod data_path;
+mod hosts;
 mod oci_client;
+mod page;
+mod readme;
 mod secrets;
 mod serve;
 mod support;
+mod telemetry;
 mod tokens;
+mod with_containerd;
