@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::error::{Explain, Retry};
 use crate::http::body::{collect_limited, full};
 use crate::http::client::{Client, ClientError};
+use crate::telemetry::calls;
 use crate::telemetry::metrics::{InstanceMetrics, Outcome, Target};
 
 /// How long an answer may take. Real ones take some hundred milliseconds, and a pull that waits must outlast a silent one;
@@ -63,7 +64,9 @@ impl Caller {
         for (turn, (index, host)) in order.into_iter().enumerate() {
             let result = self.call_at(host, operation, about).await;
             match result.as_ref().map_err(CloudError::problem) {
-                Err(Problem::Unreachable(ClientError::Connect { .. })) if turn < last => {
+                Err(Problem::Unreachable(ClientError::Unresolved { .. } | ClientError::Connect { .. }))
+                    if turn < last =>
+                {
                     self.metrics.upstream_retry(about.target, Outcome::Failed);
                     tracing::info!(host, action = operation.action, "endpoint not reachable, the next one is asked");
                 }
@@ -101,9 +104,15 @@ impl Caller {
                 self.observe(&head.headers, took);
                 let left = ANSWER_TIME.saturating_sub(took);
                 match tokio::time::timeout(left, collect_limited(body, LONGEST_ANSWER)).await {
-                    Ok(Ok(body)) => self
-                        .read(head.status, &head.headers, &body, operation)
-                        .map_err(|(problem, request_id)| fail(problem).with_request_id(request_id)),
+                    Ok(Ok(body)) => {
+                        let read = self.read(head.status, &head.headers, &body, operation);
+                        let request_id = match &read {
+                            Ok(json) => Fields::read("", Some(json)).request_id,
+                            Err((_, request_id)) => request_id.clone(),
+                        };
+                        calls::made(operation.action, host, request_id.as_deref(), took);
+                        read.map_err(|(problem, request_id)| fail(problem).with_request_id(request_id))
+                    }
                     Ok(Err(_)) => Err(fail(Problem::Unreadable("the answer broke off or is far too long"))),
                     Err(_) => Err(fail(Problem::Unreadable("the answer did not end in time"))),
                 }
@@ -143,7 +152,7 @@ impl Caller {
 
 fn failure(operation: &Operation<'_>, host: &str, about: About<'_>, problem: Problem) -> CloudError {
     let subject = Some(about.subject.to_owned()).filter(|subject| !subject.is_empty());
-    Details { action: operation.action, host: host.to_owned(), subject, request_id: None, problem }.into()
+    Details { action: operation.action, host: host.to_owned(), subject, caller: None, request_id: None, problem }.into()
 }
 
 /// Everything in an operation that no message may repeat.

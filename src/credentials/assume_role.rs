@@ -13,6 +13,8 @@ use crate::telemetry::metrics::Hop;
 pub(super) struct AssumedRole {
     pub(super) parent: Arc<dyn ProvideCredentials>,
     pub(super) settings: Arc<SessionSettings>,
+    /// Whom RAM sees asking, for the advice of a refusal.
+    pub(super) caller: String,
 }
 
 impl Load for AssumedRole {
@@ -27,7 +29,9 @@ impl Load for AssumedRole {
         });
         bought.await.map_err(|error| match error {
             PurchaseError::Credentials(error) => error,
-            PurchaseError::Cloud(error) => Arc::new(CredentialsError::from_cloud(self.name(), error)),
+            PurchaseError::Cloud(error) => {
+                Arc::new(CredentialsError::from_cloud(self.name(), error.called_by(self.caller.as_str())))
+            }
         })
     }
 

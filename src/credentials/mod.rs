@@ -29,6 +29,7 @@ pub use wire::wire;
 
 use crate::clock::Timestamp;
 use crate::cloud::CloudError;
+use crate::error::diagnosis::Row;
 use crate::error::{Explain, Retry};
 use crate::refresh::{Expiring, Load, RefreshCell};
 use crate::telemetry::metrics::{Hop, Outcome};
@@ -83,6 +84,8 @@ pub struct HopFailure {
     pub text: String,
     /// What to do.
     pub advice: Option<String>,
+    /// The same failure in the table of all failures.
+    pub row: &'static Row,
     /// The cloud's id of the failed call.
     pub request_id: Option<String>,
 }
@@ -93,6 +96,7 @@ impl HopFailure {
         Self {
             at,
             text: crate::error::chain(error),
+            row: error.row(),
             advice: error.advice().map(std::borrow::Cow::into_owned),
             request_id: error.request_id().map(str::to_owned),
         }

@@ -3,9 +3,8 @@
 //! It follows no redirects, retries nothing that reached the other side, and reads no proxy from the environment; these
 //! are decisions of its callers. The client of hyper-util that it is made of appears in this file only.
 
-use std::borrow::Cow;
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -19,9 +18,10 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use super::Body;
 use super::dial::Dialer;
 use super::driven;
-use super::resolve::Resolver;
+use super::resolve::{Resolver, Unresolved};
 use super::tls;
-use crate::error::{Blame, BoxError, Explain, Retry};
+use crate::error::diagnosis::{Names, Row, Sign};
+use crate::error::{BoxError, Explain, Retry, cause_ref};
 
 /// How long a connection may lie idle in the pool: below the 60 s after which common load balancers close theirs.
 const POOL_IDLE: Duration = Duration::from_secs(50);
@@ -123,7 +123,16 @@ pub enum BuildError {
 /// Why no response head came.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// No connection: name, route, refused, TLS.
+    /// The name has no address.
+    #[error("cannot resolve {host}")]
+    Unresolved {
+        /// The name that was dialled.
+        host: String,
+        /// What the resolver said.
+        #[source]
+        source: BoxError,
+    },
+    /// No connection: route, refused, TLS.
     #[error("cannot connect to {host}")]
     Connect {
         /// The name that was dialled.
@@ -152,20 +161,26 @@ pub enum ClientError {
 }
 
 impl Explain for ClientError {
-    fn blame(&self) -> Blame {
-        Blame::Network
+    fn row(&self) -> &'static Row {
+        Row::of(match self {
+            _ if self.is_certificate() => Sign::Certificate,
+            Self::Unresolved { .. } => Sign::NameUnknown,
+            Self::Connect { .. } => Sign::NoConnection,
+            Self::Closed { .. } => Sign::Closed,
+            Self::Timeout { .. } => Sign::Silence,
+        })
+    }
+
+    fn names(&self) -> Names<'_> {
+        let (Self::Unresolved { host, .. }
+        | Self::Connect { host, .. }
+        | Self::Closed { host, .. }
+        | Self::Timeout { host, .. }) = self;
+        Names { host: Some(host), ..Names::default() }
     }
 
     fn retry(&self) -> Retry {
         Retry::Later(None)
-    }
-
-    fn advice(&self) -> Option<Cow<'_, str>> {
-        if self.is_certificate() {
-            return Some(Cow::Borrowed("set network.caFile to the CA that signed its certificate, if it is yours"));
-        }
-        let (Self::Connect { host, .. } | Self::Closed { host, .. } | Self::Timeout { host, .. }) = self;
-        Some(Cow::Owned(format!("check that this node resolves and reaches {host}, or set network.hosts")))
     }
 }
 
@@ -213,6 +228,14 @@ impl Client {
         Self { pool, parts: Arc::clone(&self.parts) }
     }
 
+    /// Where a connection to `host` would be tried, in order.
+    ///
+    /// # Errors
+    /// What the system's resolver said.
+    pub async fn addresses(&self, host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
+        self.parts.resolver.addresses(host, port).await
+    }
+
     /// Sends one request with an absolute URL and waits for the response head, at most `within`.
     ///
     /// A request that was never written, because its pooled connection had gone, is sent again on another one; nothing
@@ -238,6 +261,9 @@ impl Client {
         };
         match tokio::time::timeout(within, answer).await {
             Ok(Ok(response)) => Ok(response),
+            Ok(Err(driven::Failure::Connect(source))) if cause_ref::<Unresolved>(&*source).is_some() => {
+                Err(ClientError::Unresolved { host, source })
+            }
             Ok(Err(driven::Failure::Connect(source))) => Err(ClientError::Connect { host, source }),
             Ok(Err(driven::Failure::Closed(source))) => Err(ClientError::Closed { host, source }),
             Err(_) => Err(ClientError::Timeout { host, after: within }),

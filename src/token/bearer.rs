@@ -26,6 +26,7 @@ use crate::http::client::Client;
 use crate::http::origin::SafeUri;
 use crate::oci::Scope;
 use crate::refresh::{Expiring, Load, RefreshCell};
+use crate::telemetry::calls;
 use crate::telemetry::metrics::{Hop, InstanceMetrics, Outcome, Target};
 
 /// How long the realm may take: a pull that waits must outlast a silent one.
@@ -154,6 +155,7 @@ impl BearerSource {
             .map_err(|_| Failed::Other(failed(0)))?;
         let started = Instant::now();
         let result = self.exchange(request, started, &failed).await;
+        calls::made("bearer", &host, None, started.elapsed());
         let outcome = match &result {
             Ok(_) => Outcome::Ok,
             Err(Failed::Other(TokenError::RealmFailed { status, .. })) if *status >= 429 => Outcome::Failed,

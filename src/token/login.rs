@@ -25,6 +25,8 @@ pub(super) struct LoginSource {
     pub(super) cloud: Arc<Cloud>,
     pub(super) metrics: Arc<InstanceMetrics>,
     pub(super) edition: Edition,
+    /// Whom RAM sees asking, for the advice of a refusal.
+    pub(super) caller: String,
 }
 
 impl Load for LoginSource {
@@ -37,7 +39,7 @@ impl Load for LoginSource {
         bought.await.map_err(|error| {
             Arc::new(match error {
                 PurchaseError::Credentials(error) => TokenError::Credentials(error),
-                PurchaseError::Cloud(error) => TokenError::Login(error),
+                PurchaseError::Cloud(error) => TokenError::Login(error.called_by(self.caller.as_str())),
             })
         })
     }

@@ -88,6 +88,7 @@ impl TokenSource {
             cloud: Arc::clone(&cloud),
             metrics: Arc::clone(&metrics),
             edition: params.edition,
+            caller: params.chain.caller(params.chain.hops.len()),
         };
         let policy = Policy { expiring_threshold: params.chain.expiring_threshold };
         let shared = Arc::clone(&clock) as SharedClock;
@@ -155,6 +156,14 @@ impl TokenSource {
         let (name, hop) = (self.login.source().name(), Hop::AuthorizationToken);
         hops.push(HopStatus { name, hop, held: status.held, failure, note: None });
         hops
+    }
+
+    /// What `host` asks of its clients: where bearers come from. The login is not shown to anybody for this.
+    ///
+    /// # Errors
+    /// [`TokenError`] where the registry gives no challenge, or one that may not be followed.
+    pub async fn realm(&self, host: &RegistryHost) -> Result<String, Arc<TokenError>> {
+        Ok(self.challenge(host).fetch().await?.value.uri.origin().host().to_owned())
     }
 
     /// The domains of the instance, VPC ones first, for a configuration that names none. Empty for the Personal Edition,

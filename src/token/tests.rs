@@ -155,12 +155,11 @@ async fn no_permission_names_the_role_the_call_and_both_remedies() {
     let params = params(rrsa(&sim), &[setup::PULL_ROLE]);
     let node = Node::new(sim, params);
     let error = node.bearer("team/app").await.unwrap_err();
-    assert_eq!(error.to_string(), "AssumeRole answered NoPermission");
+    assert_eq!(error.to_string(), "AssumeRole: NoPermission");
     assert!(error.request_id().is_some());
     let advice = error.advice().unwrap();
-    assert!(
-        advice.contains("caller's policy") && advice.contains("trust policy of acs:ram::222222222222:role/acr-pull")
-    );
+    let trust = format!("trust policy of {} under Principal.RAM: {}", setup::PULL_ROLE, setup::CLUSTER_ROLE);
+    assert!(advice.contains("allow sts:AssumeRole on acs:ram::222222222222") && advice.contains(&trust), "{advice}");
     let failure = node.source.hops()[1].failure.clone().unwrap();
     assert!(failure.text.contains("NoPermission") && failure.request_id.is_some(), "{failure:?}");
 }

@@ -15,6 +15,7 @@ use crate::http::client::{Client, ClientError};
 use crate::http::origin::SafeUri;
 use crate::oci::error_body::{self, UpstreamMessage};
 use crate::oci::{RegistryHost, Scope};
+use crate::telemetry::calls;
 use crate::telemetry::metrics::{Outcome, Target};
 use crate::token::Bearer;
 
@@ -126,7 +127,12 @@ impl Upstream {
         budget: &Budget,
     ) -> Result<Response<Body>, ClientError> {
         let begin = Instant::now();
+        let host = request.uri().host().unwrap_or_default().to_owned();
         let result = client.send(request, budget.head_limit()).await;
+        if let Ok(response) = &result {
+            let request_id = response.headers().get("x-oss-request-id").and_then(|id| id.to_str().ok());
+            calls::made(target.as_str(), &host, request_id, begin.elapsed());
+        }
         let outcome = match &result {
             Ok(response) if response.status().is_server_error() || throttled(response) => Outcome::Failed,
             Ok(response) if response.status().is_client_error() => Outcome::Refused,
@@ -213,7 +219,9 @@ impl Question {
 pub(super) const fn failure(error: &ClientError) -> Failure {
     match error {
         ClientError::Timeout { .. } => Failure::Silence,
-        ClientError::Connect { .. } | ClientError::Closed { .. } => Failure::Connection,
+        ClientError::Unresolved { .. } | ClientError::Connect { .. } | ClientError::Closed { .. } => {
+            Failure::Connection
+        }
     }
 }
 

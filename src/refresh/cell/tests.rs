@@ -12,7 +12,8 @@ use tokio::time::{Instant, sleep};
 
 use super::RefreshCell;
 use crate::clock::{Clock, SharedClock, Timestamp, later};
-use crate::error::{Blame, Explain, Retry};
+use crate::error::diagnosis::{Row, Sign};
+use crate::error::{Explain, Retry};
 use crate::refresh::{Expiring, Interrupted, Jitter, Load, Policy};
 use crate::telemetry::metrics::Hop;
 
@@ -51,8 +52,8 @@ impl From<Interrupted> for Failure {
 }
 
 impl Explain for Failure {
-    fn blame(&self) -> Blame {
-        Blame::Cloud
+    fn row(&self) -> &'static Row {
+        Row::of(Sign::CloudFailed)
     }
     fn retry(&self) -> Retry {
         match self {
