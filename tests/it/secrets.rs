@@ -13,7 +13,8 @@ use cloudsim::ram::{Role, setup};
 use cloudsim::{CloudSim, Method};
 use http::StatusCode;
 
-use crate::support::client::{Mirror, Reply};
+use crate::support::client::Reply;
+use crate::support::node::get;
 use crate::support::{DOMAIN, Node, REPOSITORY, TAG, blob, manifest};
 
 /// The shortest piece of a secret that counts as one.
@@ -142,10 +143,9 @@ async fn drive(method: Method) {
 
 async fn look_everywhere(method: Method, node: Node, answers: Answers) {
     let Node { cloud, daemon, .. } = node;
-    let operators = Mirror::at(daemon.admin);
     let mut shown = vec![("answers", answers.0)];
     for path in ["/metrics", "/status", "/", "/readyz", "/absent"] {
-        shown.push((path, operators.get(path).await.text()));
+        shown.push((path, get(daemon.admin, path).await.1));
     }
     shown.push(("log", daemon.stop()));
     let mut secrets = cloud.issued_secrets();
