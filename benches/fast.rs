@@ -139,10 +139,8 @@ impl Puller {
 
     /// Reads one answer, over a redirect if need be, and says when its first byte came.
     async fn ask(&self, method: http::Method, what: &str) -> Option<Instant> {
-        let mut request = Request::builder().method(method).uri(format!(
-            "{}/v2/{REPOSITORY}/{what}{}",
-            self.base, self.query
-        ));
+        let mut request =
+            Request::builder().method(method).uri(format!("{}/v2/{REPOSITORY}/{what}{}", self.base, self.query));
         if let Some(bearer) = &self.bearer {
             request = request.header(header::AUTHORIZATION, format!("Bearer {bearer}"));
         }

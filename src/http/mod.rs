@@ -5,10 +5,12 @@
 
 pub mod body;
 pub mod client;
+mod connector;
 mod dial;
 mod driven;
 pub mod headers;
 pub mod origin;
+mod ready;
 mod resolve;
 pub mod signed_url;
 mod tls;

@@ -23,6 +23,7 @@ mod recent;
 mod redirect;
 mod retry;
 mod send;
+mod warm;
 mod width;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,6 +43,7 @@ use self::send::Budget;
 use self::width::Learnt;
 use crate::clock::SharedClock;
 use crate::http::client::Client;
+use crate::http::origin::Origin;
 use crate::http::{Body, headers};
 use crate::oci::{InstanceId, RegistryHost, RepositoryName, Resource};
 use crate::telemetry::metrics::InstanceMetrics;
@@ -120,6 +122,8 @@ pub struct Upstream {
     fetching: Flights<Key, Option<Arc<Small>>>,
     /// How many connections the last blob was worth.
     learnt: Mutex<Option<Learnt>>,
+    /// Where the last blob came from.
+    bucket: Mutex<Option<Origin>>,
     parts: Parts,
 }
 
@@ -160,6 +164,7 @@ impl Upstream {
             reading: Flights::default(),
             fetching: Flights::default(),
             learnt: Mutex::default(),
+            bucket: Mutex::default(),
             parts,
         })
     }

@@ -78,6 +78,7 @@ impl Upstream {
             Some(Next::Blobs(blobs)) if reach == Reach::Blobs => blobs,
             _ => return,
         };
+        self.warm_bucket(blobs.get(1..).unwrap_or_default());
         let prepared = blobs.into_iter().take(MOST).map(|blob| self.prepare(place, blob));
         futures_util::stream::iter(prepared).buffer_unordered(AT_ONCE).for_each(|()| async {}).await;
     }

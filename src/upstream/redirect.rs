@@ -4,9 +4,11 @@
 //! registry or of an earlier hop travels, above all no `Authorization`, which a bucket would refuse and nobody but the
 //! registry may see. A URL is sent byte for byte as it came.
 
+use std::time::Duration;
+
 use http::header::{LOCATION, RANGE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::allow::is_bucket;
 use super::locate::Opened;
@@ -17,10 +19,14 @@ use crate::http::Body;
 use crate::http::body::empty;
 use crate::http::headers;
 use crate::http::origin::{SafeUri, UriError};
+use crate::http::signed_url;
 use crate::telemetry::metrics::{Outcome, Target};
 
 /// Most hops behind the registry's redirect; ACR needs one.
 const MOST_HOPS: usize = 5;
+
+/// A blob host whose head takes this long is far away: more than a data centre, less than the next region.
+const FAR: Duration = Duration::from_millis(8);
 
 /// OSS' name for a request, for a support ticket.
 const X_OSS_REQUEST_ID: &str = "x-oss-request-id";
@@ -48,10 +54,12 @@ impl Upstream {
     ) -> Result<Opened, FollowError> {
         for _ in 0..MOST_HOPS {
             let host = uri.origin().host().to_owned();
+            let begun = Instant::now();
             let response = self.fetch_from(&uri, range, budget).await?;
+            let slow = begun.elapsed() >= FAR || uri.query().is_some_and(signed_url::is_limited);
             match response.status() {
                 StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
-                    return Ok(Opened { response, host });
+                    return Ok(Opened { response, host, slow });
                 }
                 status if status.is_redirection() => {
                     let next = location(&response).and_then(|location| uri.join(location));
