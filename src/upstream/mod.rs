@@ -26,6 +26,7 @@ mod send;
 mod warm;
 mod width;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -124,6 +125,9 @@ pub struct Upstream {
     learnt: Mutex<Option<Learnt>>,
     /// Where the last blob came from.
     bucket: Mutex<Option<Origin>>,
+    /// Whether the registry is far away, and whether it speaks HTTP/2.
+    far: AtomicBool,
+    multiplexed: AtomicBool,
     parts: Parts,
 }
 
@@ -165,6 +169,8 @@ impl Upstream {
             fetching: Flights::default(),
             learnt: Mutex::default(),
             bucket: Mutex::default(),
+            far: AtomicBool::new(false),
+            multiplexed: AtomicBool::new(false),
             parts,
         })
     }

@@ -4,8 +4,6 @@
 //! registry or of an earlier hop travels, above all no `Authorization`, which a bucket would refuse and nobody but the
 //! registry may see. A URL is sent byte for byte as it came.
 
-use std::time::Duration;
-
 use http::header::{LOCATION, RANGE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use tokio::time::{Instant, sleep};
@@ -14,6 +12,7 @@ use super::allow::is_bucket;
 use super::locate::Opened;
 use super::retry;
 use super::send::{Budget, error_text, failure, throttled};
+use super::warm::FAR;
 use super::{Upstream, UpstreamError};
 use crate::http::Body;
 use crate::http::body::empty;
@@ -24,9 +23,6 @@ use crate::telemetry::metrics::{Outcome, Target};
 
 /// Most hops behind the registry's redirect; ACR needs one.
 const MOST_HOPS: usize = 5;
-
-/// A blob host whose head takes this long is far away: more than a data centre, less than the next region.
-const FAR: Duration = Duration::from_millis(8);
 
 /// OSS' name for a request, for a support ticket.
 const X_OSS_REQUEST_ID: &str = "x-oss-request-id";

@@ -5,16 +5,20 @@
 //! its layers will take. Nothing is kept open for its own sake: a node that pulls nothing holds no connection.
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use super::Upstream;
-use super::document::Descriptor;
+use http::Version;
+
+use super::next::AT_ONCE;
+use super::{Place, Upstream};
 use crate::http::origin::{Origin, SafeUri};
 use crate::oci::RegistryHost;
 
 /// Layers that containerd asks for at once by default (`max_concurrent_downloads`).
 const LAYERS_AT_ONCE: usize = 3;
-/// Blobs below this are not worth a second connection.
-const LARGE: u64 = super::plan::FIRST;
+/// A host whose head takes this long is far away: more than a data centre, less than the next region.
+pub(super) const FAR: Duration = Duration::from_millis(8);
 
 impl Upstream {
     /// Opens connections for an instance that is served under `domains`; needs a runtime.
@@ -28,17 +32,32 @@ impl Upstream {
                 && self.blob_hosts.allow(&bucket)
             {
                 self.parts.blob_client.warm(&bucket, 1);
+                self.bucket.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(bucket);
             }
         }
     }
 
-    /// Opens connections for blobs that are about to be asked for.
-    pub(super) fn warm_bucket(&self, blobs: &[Descriptor]) {
+    /// Opens connections for an image whose manifest a client is about to be given.
+    pub(super) fn warm_for_layers(&self, place: &Place) {
+        let far = self.far.load(Ordering::Relaxed);
+        let width = self.learnt().map_or(if far { self.blobs.connections } else { 1 }, |learnt| learnt.width());
         let bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(bucket) = bucket else { return };
-        let width = self.learnt().map_or(self.blobs.connections, |learnt| learnt.width());
-        let of = |blob: &Descriptor| if blob.size > LARGE { width } else { 1 };
-        self.parts.blob_client.warm(&bucket, blobs.iter().map(of).take(LAYERS_AT_ONCE).sum());
+        if let Some(bucket) = bucket {
+            self.parts.blob_client.warm(&bucket, LAYERS_AT_ONCE * width);
+        }
+        // Over HTTP/2 the one connection that there is serves all; what is near costs more than it brings.
+        if far
+            && !self.multiplexed.load(Ordering::Relaxed)
+            && let Ok(origin) = Origin::https(self.pull_from.first().unwrap_or(&place.host).as_str())
+        {
+            self.parts.client.warm(&origin, AT_ONCE - 1);
+        }
+    }
+
+    /// Remembers how far away the registry is, and how it is spoken to.
+    pub(super) fn note_registry(&self, took: Duration, version: Version) {
+        self.far.store(took >= FAR, Ordering::Relaxed);
+        self.multiplexed.store(version == Version::HTTP_2, Ordering::Relaxed);
     }
 
     /// Remembers where blobs come from.
