@@ -92,6 +92,7 @@ impl Ordered {
                 open: present + self.waiting.iter().filter(|part| part.is_open()).count(),
                 waiting: self.waiting.len(),
                 left: self.part_end - self.position,
+                unread: self.end - self.position,
                 held: of_present + held.sum::<u64>(),
                 share: self.seat.share(),
             };
