@@ -89,6 +89,9 @@ impl Fleet {
     fn publish_of(&self, state: &State) {
         // Configured domains come first: the table gives a domain to the first that claims it, and what somebody wrote
         // down outranks what the cloud said.
+        for running in &state.running {
+            running.upstream().warm_up(&running.domains());
+        }
         let (asked, named): (Vec<_>, Vec<_>) = state.running.iter().partition(|running| running.asks());
         let entries = named.into_iter().chain(asked);
         let table = Table::build(entries.map(|running| (running.domains(), Arc::clone(running.upstream()))));

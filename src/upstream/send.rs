@@ -139,6 +139,9 @@ impl Upstream {
             Ok(_) => Outcome::Ok,
             Err(_) => Outcome::Failed,
         };
+        if let (Target::Registry, Ok(response)) = (target, &result) {
+            self.note_registry(begin.elapsed(), response.version());
+        }
         self.parts.metrics.upstream_request(target, outcome, begin.elapsed());
         result
     }
