@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::http::client::{self, BuildError, Client};
 use crate::proxy::Table;
 use crate::telemetry::metrics::Metrics;
+use crate::upstream::Memory;
 
 /// The instances. Pulls read the table and take no lock; the lock is for reloads and for operators.
 #[derive(Debug)]
@@ -37,7 +38,8 @@ impl Fleet {
         let clock = CloudClock::new(node);
         let (client, blob_client) = clients(config)?;
         let endpoints = config.endpoints.clone();
-        let tools = Tools { client, blob_client, endpoints, clock: Arc::clone(&clock), metrics };
+        let memory = Memory::new(config.blobs.memory);
+        let tools = Tools { client, blob_client, endpoints, clock: Arc::clone(&clock), metrics, memory };
         let state = Mutex::new(State { tools, client: config.client(), running: Vec::new() });
         let fleet = Arc::new_cyclic(|myself| Self { table: Arc::default(), state, clock, myself: Weak::clone(myself) });
         fleet.reload(config)?;
@@ -49,6 +51,9 @@ impl Fleet {
         let mut state = self.state();
         let mut tools = state.tools.clone();
         let same_tools = state.client == config.client() && tools.endpoints == config.endpoints;
+        if tools.memory.size() != config.blobs.memory {
+            tools.memory = Memory::new(config.blobs.memory);
+        }
         if state.client != config.client() {
             (tools.client, tools.blob_client) = clients(config)?;
         }

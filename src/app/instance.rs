@@ -17,7 +17,7 @@ use crate::http::client::Client;
 use crate::oci::RegistryHost;
 use crate::telemetry::metrics::{InstanceMetrics, Metrics};
 use crate::token::{Edition, TokenSource};
-use crate::upstream::{Parts, Upstream};
+use crate::upstream::{Memory, Parts, Upstream};
 use crate::{cloud, upstream};
 
 /// How often the domains of an instance are asked for that the configuration does not name. Endpoints change when
@@ -39,6 +39,8 @@ pub(super) struct Tools {
     pub(super) endpoints: cloud::endpoints::Params,
     pub(super) clock: Arc<CloudClock>,
     pub(super) metrics: Metrics,
+    /// What all pulls together may hold.
+    pub(super) memory: Arc<Memory>,
 }
 
 /// A running instance. Its tasks end with it; pulls under way hold its upstream themselves.
@@ -83,6 +85,7 @@ impl Running {
             blob_client: tools.blob_client.clone(),
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&tools.clock) as SharedClock,
+            memory: Arc::clone(&tools.memory),
         };
         let upstream = upstream::Upstream::new(config.upstream.clone(), parts);
         Ok(Self { config: config.clone(), tokens, upstream, metrics })

@@ -185,6 +185,7 @@ impl App {
     pub fn refused(&self, unusable: &Unusable) {
         self.reporter.refused(unusable.problems.iter().map(ToString::to_string).collect());
         self.metrics.config_read(false, self.surroundings.clock.now());
+        // Last, so that whoever reads it finds the metrics and the status saying the same.
         for problem in &unusable.problems {
             tracing::error!(source = unusable.source_name, %problem, "the new configuration is refused");
         }

@@ -88,6 +88,23 @@ impl CloudError {
             .into()
     }
 
+    /// No answer in time, for the same tests.
+    #[cfg(test)]
+    pub(crate) fn silent(action: &'static str) -> Self {
+        let host = "sts.aliyuncs.com".to_owned();
+        let silence = ClientError::Timeout { host: host.clone(), after: Duration::from_secs(10) };
+        Details { action, host, subject: None, caller: None, request_id: None, problem: Problem::Unreachable(silence) }
+            .into()
+    }
+
+    /// An answer that makes no sense, for the same tests.
+    #[cfg(test)]
+    pub(crate) fn unreadable(action: &'static str) -> Self {
+        let problem = Problem::Unreadable("the answer is no JSON");
+        Details { action, host: "sts.aliyuncs.com".to_owned(), subject: None, caller: None, request_id: None, problem }
+            .into()
+    }
+
     /// The API's name, such as `AssumeRole`.
     #[must_use]
     pub const fn action(&self) -> &'static str {

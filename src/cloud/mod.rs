@@ -12,7 +12,6 @@ mod encode;
 pub mod endpoints;
 mod error;
 mod imds;
-mod oss;
 pub mod roa_v1;
 pub mod rpc_v1;
 mod sign;
@@ -30,13 +29,13 @@ pub use credentials::Credentials;
 pub use endpoints::Endpoints;
 pub use error::CloudError;
 pub use imds::Imds;
-pub use oss::oss_expiry;
 pub use sign::SignatureScheme;
 pub use skew::CloudClock;
 pub use sts::{SessionRequest, Sts};
 
 pub(crate) use answer::asked_pause;
 pub(crate) use time::http_date;
+pub(crate) use verdict::THROTTLED_PAUSE;
 
 use call::Caller;
 use endpoints::Region;

@@ -1,7 +1,6 @@
 //! The cloud's ways to write a time. Only [`Timestamp`]s leave `cloud`.
 //!
-//! STS writes `YYYY-MM-DDThh:mm:ssZ`, the Container Registry API milliseconds, a signed OSS URL seconds (V1) or
-//! `YYYYMMDDThhmmssZ` (V4), and every response carries an HTTP date.
+//! STS writes `YYYY-MM-DDThh:mm:ssZ`, the Container Registry API milliseconds, and every response carries an HTTP date.
 
 use serde_json::Value;
 
@@ -34,11 +33,6 @@ pub(crate) fn epoch(value: &Value) -> Option<Timestamp> {
     }
 }
 
-/// `YYYYMMDDThhmmssZ`, as OSS V4 signatures write it.
-pub(crate) fn compact(text: &str) -> Option<Timestamp> {
-    text.ends_with('Z').then(|| text.parse().ok())?
-}
-
 /// The `Date` of a response.
 pub(crate) fn http_date(text: &str) -> Option<Timestamp> {
     Timestamp::try_from(httpdate::parse_http_date(text).ok()?).ok()
@@ -53,7 +47,7 @@ pub(crate) fn http_date_text(time: Timestamp) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::{compact, epoch, http_date, http_date_text, iso, iso_text};
+    use super::{epoch, http_date, http_date_text, iso, iso_text};
 
     #[test]
     fn the_same_moment_in_every_form() {
@@ -61,7 +55,6 @@ mod tests {
         assert_eq!(epoch(&json!(1_767_323_045_000_i64)), Some(moment));
         assert_eq!(epoch(&json!("1767323045000")), Some(moment));
         assert_eq!(epoch(&json!(1_767_323_045)), Some(moment));
-        assert_eq!(compact("20260102T030405Z"), Some(moment));
         assert_eq!(http_date("Fri, 02 Jan 2026 03:04:05 GMT"), Some(moment));
         assert_eq!(iso_text(moment), "2026-01-02T03:04:05Z");
         assert_eq!(http_date_text(moment), "Fri, 02 Jan 2026 03:04:05 GMT");
@@ -70,7 +63,6 @@ mod tests {
     #[test]
     fn what_is_no_time_is_none() {
         assert_eq!(iso("tomorrow"), None);
-        assert_eq!(compact("20260102"), None);
         assert_eq!(epoch(&json!(null)), None);
         assert_eq!(http_date(""), None);
     }

@@ -2,9 +2,14 @@
 //!
 //! Codes are those of the error pages of STS and of the Container Registry API. Nothing branches on a message.
 
+use std::time::Duration;
+
 use super::error::{CloudError, Problem};
 use crate::error::diagnosis::{Names, Row, Sign};
 use crate::error::{Explain, Retry};
+
+/// The pause after throttling that names none: the quota is one of calls per second, so most of it is free again.
+pub(crate) const THROTTLED_PAUSE: Duration = Duration::from_secs(2);
 
 impl Explain for CloudError {
     fn row(&self) -> &'static Row {
@@ -27,7 +32,8 @@ impl Explain for CloudError {
             Problem::Unreachable(_) | Problem::Unreadable(_) => Retry::Later(None),
             Problem::Impossible(_) => Retry::Never,
             Problem::Refused { status, code, asked, .. } => match code.as_str() {
-                _ if self.is_throttled() || asked.is_some() || *status >= 500 => Retry::Later(*asked),
+                _ if self.is_throttled() => Retry::Later(Some(asked.unwrap_or(THROTTLED_PAUSE))),
+                _ if asked.is_some() || *status >= 500 => Retry::Later(*asked),
                 "InternalError" | "SystemError" | "ServiceUnavailable" | "ServiceUnavailableTemporary" => {
                     Retry::Later(*asked)
                 }
@@ -51,6 +57,7 @@ impl Explain for CloudError {
 mod tests {
     use std::time::Duration;
 
+    use super::THROTTLED_PAUSE;
     use crate::cloud::error::{CloudError, Details, Problem};
     use crate::error::{Blame, Explain, Retry};
 
@@ -71,9 +78,9 @@ mod tests {
         for (status, code, expected) in [
             (403, "NoPermission", Retry::Never),
             (404, "EntityNotExist.Role", Retry::Never),
-            (400, "Throttling.User", Retry::Later(None)),
-            (302, "", Retry::Later(None)),
-            (429, "", Retry::Later(None)),
+            (400, "Throttling.User", Retry::Later(Some(THROTTLED_PAUSE))),
+            (302, "", Retry::Later(Some(THROTTLED_PAUSE))),
+            (429, "", Retry::Later(Some(THROTTLED_PAUSE))),
             (500, "InternalError", Retry::Later(None)),
             (503, "", Retry::Later(None)),
             (400, "InvalidSecurityToken.Expired", Retry::Renewed),

@@ -1,4 +1,4 @@
-//! Reads a [`Node`](super::document::Node) key by key and collects everything that is wrong with it.
+//! Reads a [`Node`] key by key and collects everything that is wrong with it.
 //!
 //! A section knows its keys because each is asked for; what was never asked for is unknown. So there is no second list
 //! of names that could drift from the code.

@@ -1,6 +1,7 @@
 //! One AssumeRole hop over any other provider.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::session::{Proof, SessionSettings};
 use super::{Credentials, CredentialsError, HopStatus, Level, ProvideCredentials, PurchaseError, Session, purchase};
@@ -32,6 +33,10 @@ impl Load for AssumedRole {
                 Arc::new(CredentialsError::from_cloud(self.name(), error.called_by(self.caller.as_str())))
             }
         })
+    }
+
+    fn inherited(&self, error: &CredentialsError) -> Option<Duration> {
+        (error.hop() != Some(&*self.name())).then(|| self.parent.pause())
     }
 }
 

@@ -75,6 +75,20 @@ impl CredentialsError {
     }
 }
 
+impl CredentialsError {
+    /// The level at fault; `None` where it is no single one.
+    pub(crate) fn hop(&self) -> Option<&str> {
+        match self {
+            Self::NotConfigured { hop, .. }
+            | Self::Invalid { hop, .. }
+            | Self::TokenFile { hop, .. }
+            | Self::Denied { hop, .. }
+            | Self::Unavailable { hop, .. } => Some(hop),
+            Self::Exhausted { .. } | Self::Interrupted(_) => None,
+        }
+    }
+}
+
 fn list(attempts: &[Arc<CredentialsError>]) -> String {
     attempts.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

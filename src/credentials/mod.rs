@@ -21,6 +21,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use crate::cloud::Credentials;
 pub use error::CredentialsError;
@@ -49,6 +50,11 @@ pub trait ProvideCredentials: fmt::Debug + Send + Sync {
 
     /// The cloud refused exactly these, so they must not be handed out again.
     fn refused(&self, session: &Session, why: &Arc<CredentialsError>);
+
+    /// How long until asking again may bring another answer.
+    fn pause(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Appends what there is to say about each level, the base first.
     fn report(&self, into: &mut Vec<HopStatus>);
@@ -118,6 +124,10 @@ impl<L: Level> ProvideCredentials for RefreshCell<L> {
 
     fn refused(&self, session: &Session, why: &Arc<CredentialsError>) {
         Self::refused(self, session, Arc::clone(why));
+    }
+
+    fn pause(&self) -> Duration {
+        Self::pause(self)
     }
 
     fn report(&self, into: &mut Vec<HopStatus>) {

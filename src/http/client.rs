@@ -3,6 +3,8 @@
 //! It follows no redirects, retries nothing that reached the other side, and reads no proxy from the environment; these
 //! are decisions of its callers. The client of hyper-util that it is made of appears in this file only.
 
+mod error;
+
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -17,10 +19,11 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::Body;
 use super::dial::Dialer;
+use super::driven;
 use super::resolve::{Resolver, Unresolved};
 use super::tls;
-use crate::error::diagnosis::{Names, Row, Sign};
-use crate::error::{BoxError, Explain, Retry, cause_ref};
+use crate::error::{BoxError, cause_ref};
+pub use error::ClientError;
 
 /// How long a connection may lie idle in the pool: below the 60 s after which common load balancers close theirs.
 const POOL_IDLE: Duration = Duration::from_secs(50);
@@ -77,8 +80,17 @@ pub enum TargetHost {
 /// The outbound client; cheap to clone. Clones share one pool.
 #[derive(Debug, Clone)]
 pub struct Client {
-    pool: legacy::Client<Connector, Body>,
+    pool: Pool,
     parts: Arc<Parts>,
+}
+
+/// Connections of one of the two kinds.
+#[derive(Debug, Clone)]
+enum Pool {
+    /// Each connection has a task; HTTP/2 needs that.
+    Tasks(Box<legacy::Client<Connector, Body>>),
+    /// Each connection is driven by who reads from it; HTTP/1.1 only.
+    Driven(driven::Pool),
 }
 
 /// What every pool of one client is made of.
@@ -110,89 +122,6 @@ pub enum BuildError {
     Provider(#[source] rustls::Error),
 }
 
-/// Why no response head came.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// The name has no address.
-    #[error("cannot resolve {host}")]
-    Unresolved {
-        /// The name that was dialled.
-        host: String,
-        /// What the resolver said.
-        #[source]
-        source: BoxError,
-    },
-    /// No connection: route, refused, TLS.
-    #[error("cannot connect to {host}")]
-    Connect {
-        /// The name that was dialled.
-        host: String,
-        /// What stood in the way.
-        #[source]
-        source: BoxError,
-    },
-    /// The connection broke before the response head.
-    #[error("connection closed without an answer by {host}")]
-    Closed {
-        /// The name that was asked.
-        host: String,
-        /// What was seen.
-        #[source]
-        source: BoxError,
-    },
-    /// The response head did not come in time.
-    #[error("no answer within {after:?} from {host}")]
-    Timeout {
-        /// The name that was asked.
-        host: String,
-        /// How long was waited.
-        after: Duration,
-    },
-}
-
-impl Explain for ClientError {
-    fn row(&self) -> &'static Row {
-        Row::of(match self {
-            _ if self.is_certificate() => Sign::Certificate,
-            Self::Unresolved { .. } => Sign::NameUnknown,
-            Self::Connect { .. } => Sign::NoConnection,
-            Self::Closed { .. } => Sign::Closed,
-            Self::Timeout { .. } => Sign::Silence,
-        })
-    }
-
-    fn names(&self) -> Names<'_> {
-        let (Self::Unresolved { host, .. }
-        | Self::Connect { host, .. }
-        | Self::Closed { host, .. }
-        | Self::Timeout { host, .. }) = self;
-        Names { host: Some(host), ..Names::default() }
-    }
-
-    fn retry(&self) -> Retry {
-        Retry::Later(None)
-    }
-}
-
-impl ClientError {
-    /// Whether the other side's certificate was not accepted.
-    #[must_use]
-    pub fn is_certificate(&self) -> bool {
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
-        while let Some(error) = cause {
-            if matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))) {
-                return true;
-            }
-            cause = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-                // An I/O error shows what it wraps as its own text, and only the source of that as its source.
-                Some(wrapped) => Some(wrapped),
-                None => error.source(),
-            };
-        }
-        false
-    }
-}
-
 impl Client {
     /// Builds the client with its pool. HTTP/2 is used where the other side offers it.
     ///
@@ -205,14 +134,17 @@ impl Client {
             resolver: Arc::new(Resolver::new(&params.overrides)),
             connect_timeout: params.connect_timeout,
         });
-        Ok(Self { pool: pool(&parts, Offer::Http2AndHttp1), parts })
+        let pool = Pool::Tasks(Box::new(with_tasks(connector(&parts, Offer::Http2AndHttp1))));
+        Ok(Self { pool, parts })
     }
 
     /// A client with a pool of its own that speaks HTTP/1.1 only: for large bodies, which then have a TCP connection
-    /// each. Roots, sessions and overrides are shared.
+    /// each, driven by their readers. Roots, sessions and overrides are shared.
     #[must_use]
     pub fn http1_only(&self) -> Self {
-        Self { pool: pool(&self.parts, Offer::Http1), parts: Arc::clone(&self.parts) }
+        let limits = driven::Limits { idle: POOL_IDLE, per_origin: POOL_PER_HOST, read_ahead: H1_READ_AHEAD };
+        let pool = Pool::Driven(driven::Pool::new(connector(&self.parts, Offer::Http1), limits));
+        Self { pool, parts: Arc::clone(&self.parts) }
     }
 
     /// Where a connection to `host` would be tried, in order.
@@ -236,25 +168,39 @@ impl Client {
         within: Duration,
     ) -> Result<http::Response<Body>, ClientError> {
         let host = request.uri().host().unwrap_or("the URL without a host").to_owned();
-        match tokio::time::timeout(within, self.pool.request(request)).await {
-            Ok(Ok(response)) => Ok(response.map(|body| body.map_err(BoxError::from).boxed_unsync())),
-            Ok(Err(error)) if cause_ref::<Unresolved>(&error).is_some() => {
-                Err(ClientError::Unresolved { host, source: error.into() })
+        let answer = async {
+            match &self.pool {
+                Pool::Tasks(pool) => match pool.request(request).await {
+                    Ok(response) => Ok(response.map(|body| body.map_err(BoxError::from).boxed_unsync())),
+                    Err(error) if error.is_connect() => Err(driven::Failure::Connect(error.into())),
+                    Err(error) => Err(driven::Failure::Closed(error.into())),
+                },
+                Pool::Driven(pool) => pool.request(request).await,
             }
-            Ok(Err(error)) if error.is_connect() => Err(ClientError::Connect { host, source: error.into() }),
-            Ok(Err(error)) => Err(ClientError::Closed { host, source: error.into() }),
+        };
+        match tokio::time::timeout(within, answer).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(driven::Failure::Connect(source))) if cause_ref::<Unresolved>(&*source).is_some() => {
+                Err(ClientError::Unresolved { host, source })
+            }
+            Ok(Err(driven::Failure::Connect(source))) => Err(ClientError::Connect { host, source }),
+            Ok(Err(driven::Failure::Closed(source))) => Err(ClientError::Closed { host, source }),
             Err(_) => Err(ClientError::Timeout { host, after: within }),
         }
     }
 }
 
-fn pool(parts: &Parts, offer: Offer) -> legacy::Client<Connector, Body> {
+fn connector(parts: &Parts, offer: Offer) -> Connector {
     let tls = HttpsConnectorBuilder::new().with_tls_config(parts.tls.clone()).https_or_http();
     let dialer = Dialer::new(Arc::clone(&parts.resolver));
     let https = match offer {
         Offer::Http2AndHttp1 => tls.enable_all_versions().wrap_connector(dialer),
         Offer::Http1 => tls.enable_http1().wrap_connector(dialer),
     };
+    Connector { https, timeout: parts.connect_timeout }
+}
+
+fn with_tasks(connector: Connector) -> legacy::Client<Connector, Body> {
     legacy::Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
@@ -264,12 +210,12 @@ fn pool(parts: &Parts, offer: Offer) -> legacy::Client<Connector, Body> {
         .http2_initial_stream_window_size(H2_STREAM_WINDOW)
         .http2_keep_alive_interval(H2_PROBE)
         .http2_keep_alive_timeout(H2_PROBE_ANSWER)
-        .build(Connector { https, timeout: parts.connect_timeout })
+        .build(connector)
 }
 
 /// TCP and TLS together, within one time limit.
 #[derive(Debug, Clone)]
-struct Connector {
+pub(super) struct Connector {
     https: HttpsConnector<Dialer>,
     timeout: Duration,
 }

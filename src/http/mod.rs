@@ -6,9 +6,11 @@
 pub mod body;
 pub mod client;
 mod dial;
+mod driven;
 pub mod headers;
 pub mod origin;
 mod resolve;
+pub mod signed_url;
 mod tls;
 
 use bytes::Bytes;

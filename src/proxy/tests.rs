@@ -1,9 +1,11 @@
 //! The face and the upstream behind it, over real sockets against the simulated cloud. Only the bearers are forged here,
 //! since how they are come by is not this layer's business.
 
+mod ahead;
 mod bad_input;
 mod blobs;
 mod connections;
 mod manifests;
+mod parts;
 mod routing;
 mod support;

@@ -19,8 +19,8 @@ use crate::refresh::{Expiring, Load};
 use crate::telemetry::calls;
 use crate::telemetry::metrics::{InstanceMetrics, Outcome, Target};
 
-/// How long the registry may take to say no.
-const ANSWER_TIME: Duration = Duration::from_secs(10);
+/// How long the registry may take to say no: a pull that waits must outlast a silent one.
+const ANSWER_TIME: Duration = Duration::from_secs(5);
 
 /// Learns the realm of one registry host.
 #[derive(Debug)]

@@ -159,8 +159,10 @@ impl Explain for TokenError {
             Self::Credentials(error) => error.retry(),
             Self::Login(error) => error.retry(),
             Self::Unreachable(error) => error.retry(),
+            // The realm has decided, and would decide the same a moment later.
+            Self::RealmFailed { status: 400..=407, .. } | Self::LoginRefused { .. } => Retry::Never,
             Self::RealmFailed { asked, .. } => Retry::Later(*asked),
-            Self::LoginRefused { .. } | Self::NoChallenge { .. } | Self::Interrupted(_) => Retry::Later(None),
+            Self::NoChallenge { .. } | Self::Interrupted(_) => Retry::Later(None),
             Self::ChallengeChanged => Retry::Renewed,
             Self::NotPermitted(_) | Self::BearerRefused | Self::Realm(_) => Retry::Never,
         }

@@ -1,6 +1,7 @@
 //! The login of an instance: user and password for the token realm.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -41,6 +42,10 @@ impl Load for LoginSource {
                 PurchaseError::Cloud(error) => TokenError::Login(error.called_by(self.caller.as_str())),
             })
         })
+    }
+
+    fn inherited(&self, error: &TokenError) -> Option<Duration> {
+        matches!(error, TokenError::Credentials(_)).then(|| self.chain.pause())
     }
 }
 

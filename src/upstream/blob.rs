@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName, LOCATION, RANGE};
+use bytes::Bytes;
+use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, LOCATION, RANGE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 use super::fetch::{Source, Span};
+use super::locate::{Located, Opened, Wanted};
 use super::manifest::is_encoded;
+use super::ordered::ordered;
+use super::plan::FIRST;
 use super::range::{ByteRange, ContentRange, RangeRequest};
-use super::redirect::{Located, Opened};
 use super::send::{Budget, Question};
 use super::{BlobMode, Pull, Upstream, UpstreamError, answer};
 use crate::http::Body;
-use crate::http::body::empty;
+use crate::http::body::{empty, full};
 use crate::http::headers::{self, DOCKER_CONTENT_DIGEST};
 use crate::oci::Digest;
 
@@ -33,8 +36,10 @@ impl Upstream {
                 RangeRequest::One(one) => Some(header(one)),
                 RangeRequest::Several(several) => HeaderValue::from_str(several).ok(),
             };
-            if self.blobs.mode == BlobMode::Redirect {
-                match self.locate(&pull.place, digest, value.as_ref(), budget).await? {
+            if let (RangeRequest::Whole, Some(small)) = (&range, self.fetched_ahead(&pull.place, digest).await) {
+                whole(&small.bytes)
+            } else if self.blobs.mode == BlobMode::Redirect {
+                match self.locate(&pull.place, digest, Wanted::new(value.as_ref()), budget).await? {
                     Located::There(uri) => return Ok(redirect(uri.to_header())),
                     Located::Here(opened) => self.stream(pull, digest, &range, opened)?,
                 }
@@ -54,21 +59,29 @@ impl Upstream {
     /// Opens a blob for a range. OSS answers a range that reaches beyond the end with the whole object (cloud fact sheet,
     /// section 7.3); with the length known from that answer, the range is asked for again, cut to it.
     async fn open_range(
-        &self,
+        self: &Arc<Self>,
         pull: &Pull,
         digest: &Digest,
         range: &RangeRequest,
         value: Option<&HeaderValue>,
         budget: &Budget,
     ) -> Result<Opened, UpstreamError> {
-        let opened = self.open(&pull.place, digest, value, budget).await?;
+        if *range == RangeRequest::Whole && self.blobs.connections > 1 {
+            let first = header(&ByteRange::Between(0, FIRST - 1));
+            let opened = self.open(&pull.place, digest, Wanted::Whole(Some(&first)), budget).await?;
+            // A blob host that takes the range to be beyond an empty blob is asked for the whole.
+            if opened.response.status() != StatusCode::RANGE_NOT_SATISFIABLE {
+                return Ok(opened);
+            }
+        }
+        let opened = self.open(&pull.place, digest, Wanted::new(value), budget).await?;
         let (RangeRequest::One(one), StatusCode::OK) = (range, opened.response.status()) else { return Ok(opened) };
         let Some(total) = length(opened.response.headers()) else { return Ok(opened) };
         match one.within(total) {
             Some(bytes) if bytes != (0..total) => {
                 drop(opened);
                 let exact = ByteRange::Between(bytes.start, bytes.end - 1);
-                self.open(&pull.place, digest, Some(&header(&exact)), budget).await
+                self.open(&pull.place, digest, Wanted::Range(&header(&exact)), budget).await
             }
             _ => Ok(opened),
         }
@@ -88,7 +101,7 @@ impl Upstream {
             return Err(unexpected("a content encoding that was not asked for"));
         }
         let announced = length(&head.headers);
-        let (span, total) = match (head.status, range) {
+        let part = match (head.status, range) {
             (StatusCode::RANGE_NOT_SATISFIABLE, _) => return Ok(not_satisfiable(&head.headers)),
             (StatusCode::OK, RangeRequest::One(one)) if announced.is_some_and(|total| one.within(total).is_none()) => {
                 let mut headers = HeaderMap::new();
@@ -96,43 +109,63 @@ impl Upstream {
                 headers.extend(HeaderValue::from_str(&value).ok().map(|value| (CONTENT_RANGE, value)));
                 return Ok(not_satisfiable(&headers));
             }
-            (StatusCode::OK, _) => (announced.map(|total| 0..total), announced),
+            (StatusCode::OK, _) => announced.map(|total| (0..total, Some(total))),
             // Several parts in one body: passed on as they are, since they cannot be continued.
-            (StatusCode::PARTIAL_CONTENT, RangeRequest::Several(_)) => (None, None),
+            (StatusCode::PARTIAL_CONTENT, RangeRequest::Several(_)) => None,
             (StatusCode::PARTIAL_CONTENT, RangeRequest::One(one)) => {
                 let range = content_range(&head.headers).ok_or_else(|| unexpected("a 206 without a Content-Range"))?;
-                let bytes = range.bytes();
-                let fits = announced.is_none_or(|length| length == bytes.end - bytes.start);
-                let asked = range.total.is_none_or(|total| one.within(total) == Some(bytes.clone()));
-                if !fits || !asked || !one.may_begin_at(bytes.start) {
+                let asked = range.total.is_none_or(|total| one.within(total) == Some(range.bytes()));
+                if !asked || !one.may_begin_at(range.first) {
                     return Err(unexpected("a 206 with another range than was asked for"));
                 }
-                (Some(bytes), range.total)
+                Some((range.bytes(), range.total))
+            }
+            (StatusCode::PARTIAL_CONTENT, RangeRequest::Whole) => {
+                let range = content_range(&head.headers).ok_or_else(|| unexpected("a 206 without a Content-Range"))?;
+                let total = range.total.ok_or_else(|| unexpected("a 206 without the length of the whole"))?;
+                if range.bytes() != (0..FIRST.min(total)) {
+                    return Err(unexpected("a 206 with another range than was asked for"));
+                }
+                Some((range.bytes(), Some(total)))
             }
             _ => return Err(unexpected("a blob without status 200 or 206")),
         };
+        if let Some((bytes, _)) = &part
+            && announced.is_some_and(|length| length != bytes.end - bytes.start)
+        {
+            return Err(unexpected("another length than that of its range"));
+        }
         let etag = head.headers.get(ETAG).cloned();
         let mut answer = answer(head.status, &head.headers, empty());
-        let body = match span {
-            Some(bytes) => {
-                answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes.end - bytes.start));
-                let source = Source {
-                    upstream: Arc::clone(self),
-                    place: pull.place.clone(),
-                    digest: digest.clone(),
-                    etag,
-                    total,
-                };
-                source.stream(Span { position: bytes.start, end: bytes.end }, body)
-            }
-            None => super::fetch::unresumable(body),
+        let Some((bytes, total)) = part else { return Ok(answer.map(|_| super::fetch::unresumable(body))) };
+        let first = Span { position: bytes.start, end: bytes.end };
+        let (upstream, place) = (Arc::clone(self), pull.place.clone());
+        let source = Source { upstream, place, digest: digest.clone(), etag, total };
+        let whole = match (range, total) {
+            (RangeRequest::Whole, Some(total)) => Span { position: 0, end: total },
+            _ => first,
+        };
+        if *range == RangeRequest::Whole {
+            *answer.status_mut() = StatusCode::OK;
+            answer.headers_mut().remove(CONTENT_RANGE);
+        }
+        answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(whole.end - whole.position));
+        let body = if whole.end > first.end {
+            ordered(source, whole, first, body)
+        } else {
+            Arc::new(source).stream(first, body)
         };
         Ok(answer.map(|_| body))
     }
 
     /// A presigned URL is good for GET only, so where the registry redirects a HEAD the first byte is fetched and the
     /// length read from its range.
-    async fn blob_head(&self, pull: &Pull, digest: &Digest, budget: &Budget) -> Result<Response<Body>, UpstreamError> {
+    async fn blob_head(
+        self: &Arc<Self>,
+        pull: &Pull,
+        digest: &Digest,
+        budget: &Budget,
+    ) -> Result<Response<Body>, UpstreamError> {
         let question = Question {
             method: Method::HEAD,
             target: format!("/v2/{}/blobs/{digest}", pull.place.repository),
@@ -147,7 +180,7 @@ impl Upstream {
             return Err(unexpected("a blob's head without status 200"));
         }
         let first = header(&ByteRange::Between(0, 0));
-        let opened = self.open(&pull.place, digest, Some(&first), budget).await?;
+        let opened = self.open(&pull.place, digest, Wanted::Range(&first), budget).await?;
         let headers = opened.response.headers();
         let total = match opened.response.status() {
             StatusCode::PARTIAL_CONTENT => content_range(headers).and_then(|range| range.total),
@@ -161,6 +194,15 @@ impl Upstream {
         answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(total));
         Ok(answer)
     }
+}
+
+/// A blob that is in memory.
+fn whole(bytes: &Bytes) -> Response<Body> {
+    let mut response = Response::new(full(bytes.clone()));
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    response.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    response
 }
 
 /// Hands the URL on to the client, which then needs a route to the bucket itself.

@@ -114,6 +114,9 @@ pub enum UpstreamError {
         /// What stood in the way.
         source: CollectError,
     },
+    /// The error of a request that several waited for.
+    #[error(transparent)]
+    Shared(Arc<Self>),
 }
 
 /// The kinds of failure that a client is told apart.
@@ -142,6 +145,7 @@ impl UpstreamError {
         match self {
             // Its own text repeats the token's error, whose causes are what is missing.
             Self::Token(error) => chain(&**error),
+            Self::Shared(error) => error.details(),
             other => chain(other),
         }
     }
@@ -150,6 +154,7 @@ impl UpstreamError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
+            Self::Shared(error) => error.kind(),
             Self::NotAllowed(_) | Self::Denied { .. } => ErrorKind::Denied,
             // A right that an account has to grant is no outage: asking elsewhere or later changes nothing.
             Self::Token(error)
@@ -188,6 +193,7 @@ fn said(message: &Option<UpstreamMessage>) -> String {
 impl Explain for UpstreamError {
     fn row(&self) -> &'static Row {
         Row::of(match self {
+            Self::Shared(error) => return error.row(),
             Self::Token(error) => return error.row(),
             Self::Unreachable(error) => return error.row(),
             Self::NotAllowed(_) => Sign::NotAllowed,
@@ -207,6 +213,7 @@ impl Explain for UpstreamError {
 
     fn names(&self) -> Names<'_> {
         match self {
+            Self::Shared(error) => error.names(),
             Self::Token(error) => error.names(),
             Self::Unreachable(error) => error.names(),
             Self::NotAllowed(repository) => Names { repository: Some(repository.as_str()), ..Names::default() },
@@ -226,6 +233,7 @@ impl Explain for UpstreamError {
 
     fn retry(&self) -> Retry {
         match self {
+            Self::Shared(error) => error.retry(),
             Self::Token(error) => error.retry(),
             Self::Unreachable(error) => error.retry(),
             Self::Throttled { .. } | Self::Broken { .. } | Self::Late | Self::Manifest { .. } => Retry::Later(None),
@@ -236,6 +244,7 @@ impl Explain for UpstreamError {
 
     fn request_id(&self) -> Option<&str> {
         match self {
+            Self::Shared(error) => error.request_id(),
             Self::Token(error) => error.request_id(),
             Self::BucketRefused { request_id, .. } => request_id.as_deref(),
             _ => None,

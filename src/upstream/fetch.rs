@@ -1,6 +1,6 @@
 //! The bytes of a blob as one unbroken body.
 //!
-//! A stream that breaks or falls silent is continued from the byte reached, over a URL that is asked for anew, and only
+//! A stream that breaks or falls silent is continued from the byte reached, over a fresh URL where the old one is dead, and only
 //! if the other side proves that it continues the same object: 206, exactly the range asked for, the same total and ETag.
 //! What cannot be continued ends in an error, which the server turns into a connection cut before the announced length:
 //! a client sees that it is short and resumes by itself.
@@ -17,6 +17,7 @@ use http::{HeaderValue, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 
+use super::locate::Wanted;
 use super::manifest::is_encoded;
 use super::range::{ByteRange, ContentRange};
 use super::send::Budget;
@@ -55,7 +56,7 @@ pub(super) struct Span {
 
 /// Why a body was not continued.
 #[derive(Debug, thiserror::Error)]
-enum BrokenOff {
+pub(super) enum BrokenOff {
     #[error("the blob host sent more than it announced")]
     TooLong,
     #[error("the body ended before its announced length")]
@@ -67,10 +68,16 @@ enum BrokenOff {
 }
 
 impl Source {
+    /// Opens `span`, as a body that is continued where it breaks.
+    pub(super) async fn open(self: Arc<Self>, span: Span) -> Result<Body, BoxError> {
+        let first = Arc::clone(&self).reopen(span).await?;
+        Ok(self.stream(span, first))
+    }
+
     /// The body of `span`, begun by `first`.
-    pub(super) fn stream(self, span: Span, first: Body) -> Body {
+    pub(super) fn stream(self: Arc<Self>, span: Span, first: Body) -> Body {
         let body = BlobBody {
-            source: Arc::new(self),
+            source: self,
             state: State::Reading(first),
             span,
             timer: StallTimer::new(STALL),
@@ -86,7 +93,7 @@ impl Source {
         let Span { position, end } = span;
         let value = HeaderValue::from_str(&ByteRange::Between(position, end - 1).to_string())?;
         let budget = Budget::start();
-        let opened = self.upstream.open(&self.place, &self.digest, Some(&value), &budget).await?;
+        let opened = self.upstream.open(&self.place, &self.digest, Wanted::Range(&value), &budget).await?;
         let (head, body) = opened.response.into_parts();
         let range = head.headers.get(CONTENT_RANGE).and_then(|value| value.to_str().ok()).and_then(ContentRange::parse);
         let changed = match range {

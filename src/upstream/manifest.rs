@@ -1,62 +1,148 @@
-//! Manifests: read whole, checked against their digest, answered with a length.
+//! Manifests: read whole, checked against their digest, and kept by it.
+//!
+//! What a digest names never changes, so a manifest that was read once is answered from memory for good, as long as there
+//! is room. A tag is asked of the registry each time; only those who ask at the same moment share the answer. A HEAD is
+//! asked as a GET, whose body then serves the GET that follows it.
+
+use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http::response::Parts;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use tokio::time::Instant;
 
+use super::memory::Key;
+use super::next::Reach;
 use super::send::{Budget, Question};
-use super::{Pull, Upstream, UpstreamError, answer};
+use super::{Place, Pull, Upstream, UpstreamError};
 use crate::error::chain;
 use crate::http::Body;
 use crate::http::body::{CollectError, collect_limited, empty, full};
 use crate::http::headers::{self, DOCKER_CONTENT_DIGEST};
-use crate::oci::{Digest, Reference};
+use crate::oci::{Digest, Reference, RegistryHost, RepositoryName, Tag};
 use crate::telemetry::metrics::{Outcome, Target};
 
 /// Longest manifest: what containerd accepts (its `MaxManifestSize`, 4 MiB and 196 KiB).
 const LONGEST_MANIFEST: usize = 4_393_216;
+/// What an entry costs beside the manifest itself: its key, its headers, its place in the map.
+const ENTRY: u64 = 2 * 1024;
+
+/// A manifest as it is answered.
+#[derive(Debug)]
+pub(super) struct Manifest {
+    pub(super) status: StatusCode,
+    headers: HeaderMap,
+    /// None for 304.
+    pub(super) bytes: Option<Bytes>,
+    /// When what follows from it was fetched ahead, and how far.
+    pub(super) followed: Mutex<Option<(Instant, Reach)>>,
+}
+
+/// What makes two questions for a manifest identical.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Asked {
+    /// Whatever else was asked with it: there is one answer.
+    Digest(Key),
+    Tag {
+        host: RegistryHost,
+        repository: RepositoryName,
+        tag: Tag,
+        headers: Vec<(HeaderName, HeaderValue)>,
+    },
+}
+
+pub(super) type Read = Result<Arc<Manifest>, Arc<UpstreamError>>;
 
 impl Upstream {
     /// A manifest is small and everything hangs on it, so it is read before the head is sent: one that breaks off or has
     /// another digest than the one asked for becomes an error that the client can act on.
     pub(super) async fn manifest(
-        &self,
+        self: &Arc<Self>,
         pull: &Pull,
         reference: &Reference,
         budget: &Budget,
     ) -> Result<Response<Body>, UpstreamError> {
-        let question = Question {
-            method: if pull.head { Method::HEAD } else { Method::GET },
-            target: format!("/v2/{}/manifests/{reference}", pull.place.repository),
-            headers: headers::to_registry(&pull.headers),
+        let manifest = self.read_manifest(&pull.place, reference, &pull.headers, budget).await?;
+        self.follow_up(&pull.place, &manifest, pull.head);
+        let mut answer = Response::new(empty());
+        *answer.status_mut() = manifest.status;
+        answer.headers_mut().clone_from(&manifest.headers);
+        Ok(match &manifest.bytes {
+            Some(bytes) if !pull.head => answer.map(|_| full(bytes.clone())),
+            _ => answer,
+        })
+    }
+
+    /// A manifest from memory, from a question that is in the air, or from the registry.
+    pub(super) async fn read_manifest(
+        self: &Arc<Self>,
+        place: &Place,
+        reference: &Reference,
+        headers: &HeaderMap,
+        budget: &Budget,
+    ) -> Result<Arc<Manifest>, UpstreamError> {
+        let headers = headers::to_registry(headers);
+        let asked = match reference {
+            Reference::Digest(digest) => {
+                let key = self.key(place, digest);
+                if let Some(manifest) = self.parts.memory.manifests.find(&key) {
+                    return Ok(manifest);
+                }
+                Asked::Digest(key)
+            }
+            Reference::Tag(tag) => Asked::Tag {
+                host: place.host.clone(),
+                repository: place.repository.clone(),
+                tag: tag.clone(),
+                headers: headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            },
         };
-        let host = pull.place.host.as_str();
-        match self.read(pull, &question, budget).await {
+        let reading = self.reading.join(asked, || {
+            let question = Question {
+                method: Method::GET,
+                target: format!("/v2/{}/manifests/{reference}", place.repository),
+                headers,
+            };
+            let (upstream, place, reference) = (Arc::clone(self), place.clone(), reference.clone());
+            let budget = budget.clone();
+            async move { upstream.ask_for(&place, &reference, &question, &budget).await.map_err(Arc::new) }
+        });
+        reading.await.map_err(UpstreamError::Shared)
+    }
+
+    async fn ask_for(
+        &self,
+        place: &Place,
+        reference: &Reference,
+        question: &Question,
+        budget: &Budget,
+    ) -> Result<Arc<Manifest>, UpstreamError> {
+        let host = place.host.as_str();
+        let (head, bytes) = match self.read(place, question, budget).await {
             // Nothing has gone to the client yet, so a body that broke off is asked for once more.
             Err(UpstreamError::Manifest { source: CollectError::Broken(error), .. }) => {
                 tracing::debug!(host, error = chain(&*error), "a manifest broke off and is asked for again");
                 self.parts.metrics.upstream_retry(Target::Registry, Outcome::Failed);
-                self.read(pull, &question, budget).await
+                self.read(place, question, budget).await?
             }
-            result => result,
-        }
-        .and_then(|(head, bytes)| finish(host, reference, &head, bytes))
+            result => result?,
+        };
+        self.finish(place, reference, &head, bytes)
     }
 
     /// Asks once and reads the whole body, if there is one.
     async fn read(
         &self,
-        pull: &Pull,
+        place: &Place,
         question: &Question,
         budget: &Budget,
     ) -> Result<(Parts, Option<Bytes>), UpstreamError> {
-        let host = pull.place.host.as_str();
-        let (head, body) = self.ask(&pull.place, question, budget).await?.into_parts();
+        let host = place.host.as_str();
+        let (head, body) = self.ask(place, question, budget).await?.into_parts();
         match head.status {
             StatusCode::NOT_MODIFIED => return Ok((head, None)),
-            StatusCode::OK if pull.head => return Ok((head, None)),
             StatusCode::OK => {}
             _ => return Err(unexpected(host, "a manifest without status 200")),
         }
@@ -70,31 +156,45 @@ impl Upstream {
     }
 }
 
-/// Checks what was read and makes the answer of it.
-fn finish(
-    host: &str,
-    reference: &Reference,
-    head: &Parts,
-    bytes: Option<Bytes>,
-) -> Result<Response<Body>, UpstreamError> {
-    let mut answer = answer(head.status, &head.headers, empty());
-    let Some(bytes) = bytes else { return Ok(answer) };
-    let announced = head.headers.get(DOCKER_CONTENT_DIGEST).and_then(|value| value.to_str().ok());
-    let digest = match (reference, announced) {
-        (Reference::Digest(digest), _) => digest.clone(),
-        (Reference::Tag(_), Some(announced)) => {
-            Digest::parse(announced).map_err(|_| unexpected(host, "a malformed Docker-Content-Digest"))?
+impl Upstream {
+    /// Checks what was read, and keeps it.
+    fn finish(
+        &self,
+        place: &Place,
+        reference: &Reference,
+        head: &Parts,
+        bytes: Option<Bytes>,
+    ) -> Result<Arc<Manifest>, UpstreamError> {
+        let host = place.host.as_str();
+        let mut headers = headers::to_client(&head.headers);
+        let Some(bytes) = bytes else {
+            return Ok(Arc::new(Manifest { status: head.status, headers, bytes: None, followed: Mutex::default() }));
+        };
+        let announced = head.headers.get(DOCKER_CONTENT_DIGEST).and_then(|value| value.to_str().ok());
+        let digest = match (reference, announced) {
+            (Reference::Digest(digest), _) => digest.clone(),
+            (Reference::Tag(_), Some(announced)) => {
+                Digest::parse(announced).map_err(|_| unexpected(host, "a malformed Docker-Content-Digest"))?
+            }
+            (Reference::Tag(_), None) => sha256(&bytes).ok_or_else(|| unexpected(host, "no digest"))?,
+        };
+        if !matches(&digest, &bytes) {
+            return Err(unexpected(host, "a manifest with another digest"));
         }
-        (Reference::Tag(_), None) => sha256(&bytes).ok_or_else(|| unexpected(host, "no digest"))?,
-    };
-    if !matches(&digest, &bytes) {
-        return Err(unexpected(host, "a manifest with another digest"));
+        let key = self.key(place, &digest);
+        if let Some(known) = self.parts.memory.manifests.find(&key) {
+            return Ok(known);
+        }
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+        if let Ok(value) = HeaderValue::from_str(digest.as_str()) {
+            headers.insert(DOCKER_CONTENT_DIGEST, value);
+        }
+        let weight = bytes.len() as u64 + ENTRY;
+        let followed = Mutex::default();
+        let manifest = Arc::new(Manifest { status: head.status, headers, bytes: Some(bytes), followed });
+        self.parts.memory.manifests.keep(key, Arc::clone(&manifest), weight);
+        Ok(manifest)
     }
-    answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-    if let Ok(value) = HeaderValue::from_str(digest.as_str()) {
-        answer.headers_mut().insert(DOCKER_CONTENT_DIGEST, value);
-    }
-    Ok(answer.map(|_| full(bytes)))
 }
 
 /// Whether the bytes are not as they are stored, although `identity` was asked for.
@@ -106,7 +206,8 @@ fn unexpected(host: &str, what: &'static str) -> UpstreamError {
     UpstreamError::Unexpected { host: host.to_owned(), what }
 }
 
-fn matches(expected: &Digest, bytes: &Bytes) -> bool {
+/// Whether the bytes are those that the digest names.
+pub(super) fn matches(expected: &Digest, bytes: &Bytes) -> bool {
     let algorithm = if expected.as_str().starts_with("sha512:") { &digest::SHA512 } else { &digest::SHA256 };
     let actual = hex(digest::digest(algorithm, bytes).as_ref());
     expected.as_str().split_once(':').is_some_and(|(_, wanted)| wanted == actual)

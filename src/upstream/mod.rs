@@ -6,23 +6,40 @@
 
 mod allow;
 mod blob;
+mod document;
 mod error;
 mod fetch;
+mod flight;
 mod list;
+mod locate;
 mod manifest;
+mod memory;
+mod next;
+mod ordered;
+mod part;
+mod plan;
 mod range;
+mod recent;
 mod redirect;
 mod retry;
 mod send;
+mod width;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use self::allow::{BlobHosts, Repositories};
 pub use self::error::{ErrorKind, UpstreamError};
+use self::flight::Flights;
+use self::locate::Found;
+use self::manifest::{Asked, Read};
+use self::memory::Key;
+pub use self::memory::Memory;
+use self::next::Small;
 use self::send::Budget;
+use self::width::Learnt;
 use crate::clock::SharedClock;
 use crate::http::client::Client;
 use crate::http::{Body, headers};
@@ -82,8 +99,10 @@ pub struct Parts {
     pub blob_client: Client,
     /// The counters of this instance.
     pub metrics: Arc<InstanceMetrics>,
-    /// For dates in answers.
+    /// For dates in answers, and for the end of signed URLs.
     pub clock: SharedClock,
+    /// What all instances together may hold.
+    pub memory: Arc<Memory>,
 }
 
 /// One instance.
@@ -94,6 +113,13 @@ pub struct Upstream {
     repositories: Repositories,
     blob_hosts: BlobHosts,
     blobs: BlobParams,
+    /// Tells this upstream's entries in the shared memory from those of others.
+    owner: u64,
+    locating: Flights<(Key, Option<HeaderValue>), Result<Found, Arc<UpstreamError>>>,
+    reading: Flights<Asked, Read>,
+    fetching: Flights<Key, Option<Arc<Small>>>,
+    /// How many connections the last blob was worth.
+    learnt: Mutex<Option<Learnt>>,
     parts: Parts,
 }
 
@@ -129,6 +155,11 @@ impl Upstream {
             repositories: Repositories::new(params.repositories),
             blob_hosts: BlobHosts::new(params.blob_hosts),
             blobs: params.blobs,
+            owner: parts.memory.owner(),
+            locating: Flights::default(),
+            reading: Flights::default(),
+            fetching: Flights::default(),
+            learnt: Mutex::default(),
             parts,
         })
     }
@@ -148,6 +179,14 @@ impl Upstream {
     /// Notes that a client has got everything it asked for.
     pub fn succeeded(&self) {
         self.parts.metrics.succeeded(self.parts.clock.now());
+    }
+
+    fn learnt(&self) -> Option<Learnt> {
+        *self.learnt.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn learn(&self, learnt: Learnt) {
+        *self.learnt.lock().unwrap_or_else(PoisonError::into_inner) = Some(learnt);
     }
 
     /// Serves one request: 200, 206, 304, 307 (only with [`BlobMode::Redirect`]) or 416, or an error.

@@ -1,4 +1,4 @@
-//! From a blob's name to its bytes: the registry's redirect, and the hops behind it.
+//! From a URL of the registry to the bytes of a blob: the hops behind its redirect.
 //!
 //! Each hop is a request made from nothing: method, URL, who asks, and the range. No header of the client, of the
 //! registry or of an earlier hop travels, above all no `Authorization`, which a bucket would refuse and nobody but the
@@ -9,14 +9,14 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use tokio::time::sleep;
 
 use super::allow::is_bucket;
+use super::locate::Opened;
 use super::retry;
-use super::send::{Budget, Question, error_text, failure, throttled};
-use super::{Place, Upstream, UpstreamError};
+use super::send::{Budget, error_text, failure, throttled};
+use super::{Upstream, UpstreamError};
 use crate::http::Body;
 use crate::http::body::empty;
 use crate::http::headers;
 use crate::http::origin::{SafeUri, UriError};
-use crate::oci::Digest;
 use crate::telemetry::metrics::{Outcome, Target};
 
 /// Most hops behind the registry's redirect; ACR needs one.
@@ -25,23 +25,8 @@ const MOST_HOPS: usize = 5;
 /// OSS' name for a request, for a support ticket.
 const X_OSS_REQUEST_ID: &str = "x-oss-request-id";
 
-/// An answer that holds bytes of a blob, or 416.
-pub(super) struct Opened {
-    pub(super) response: Response<Body>,
-    /// Who sent it.
-    pub(super) host: String,
-}
-
-/// Where the registry says a blob is.
-pub(super) enum Located {
-    /// In its own answer.
-    Here(Opened),
-    /// Behind a URL that is allowed.
-    There(SafeUri),
-}
-
 /// Why a URL led to no bytes.
-enum FollowError {
+pub(super) enum FollowError {
     /// The URL may have been too old, or its signer's key has changed: a new one may help.
     Stale(UpstreamError),
     Final(UpstreamError),
@@ -54,58 +39,8 @@ impl From<UpstreamError> for FollowError {
 }
 
 impl Upstream {
-    /// Opens a blob at its place, from `range` on. A URL that the bucket refuses is asked for anew, once.
-    pub(super) async fn open(
-        &self,
-        place: &Place,
-        digest: &Digest,
-        range: Option<&HeaderValue>,
-        budget: &Budget,
-    ) -> Result<Opened, UpstreamError> {
-        let mut renewed = false;
-        loop {
-            let uri = match self.locate(place, digest, range, budget).await? {
-                Located::Here(opened) => return Ok(opened),
-                Located::There(uri) => uri,
-            };
-            match self.follow(uri, range, budget).await {
-                Ok(opened) => return Ok(opened),
-                Err(FollowError::Stale(error)) if !renewed => {
-                    renewed = true;
-                    tracing::debug!(error = %error, "asking the registry for a fresh blob URL");
-                    self.parts.metrics.upstream_retry(Target::Oss, Outcome::Refused);
-                }
-                Err(FollowError::Stale(error) | FollowError::Final(error)) => return Err(error),
-            }
-        }
-    }
-
-    /// Asks the registry where a blob is.
-    pub(super) async fn locate(
-        &self,
-        place: &Place,
-        digest: &Digest,
-        range: Option<&HeaderValue>,
-        budget: &Budget,
-    ) -> Result<Located, UpstreamError> {
-        let question = Question {
-            method: Method::GET,
-            target: format!("/v2/{}/blobs/{digest}", place.repository),
-            headers: with_range(headers::to_registry(&HeaderMap::new()), range),
-        };
-        let response = self.ask(place, &question, budget).await?;
-        let host = place.host.to_string();
-        if !response.status().is_redirection() {
-            return Ok(Located::Here(Opened { response, host }));
-        }
-        self.parts.metrics.blob_redirected();
-        // A relative location would lead back to the registry, without a bearer: there is nothing there.
-        let location = location(&response).and_then(SafeUri::parse);
-        let uri = location.map_err(|source| UpstreamError::RedirectMalformed { host, source })?;
-        self.admit(uri).map(Located::There)
-    }
-
-    async fn follow(
+    /// Goes from a URL to the bytes behind it.
+    pub(super) async fn follow(
         &self,
         mut uri: SafeUri,
         range: Option<&HeaderValue>,
@@ -171,7 +106,7 @@ impl Upstream {
 
     /// Holds a URL against the rules. Plain http to a bucket becomes https, since ACR still hands out such URLs and the
     /// scheme takes no part in the signature (cloud fact sheet, section 7.1).
-    fn admit(&self, uri: SafeUri) -> Result<SafeUri, UpstreamError> {
+    pub(super) fn admit(&self, uri: SafeUri) -> Result<SafeUri, UpstreamError> {
         let uri = if is_bucket(uri.origin().host()) { uri.over_tls() } else { uri };
         let rule = if !uri.origin().is_https() {
             "it is plain http"
@@ -184,14 +119,14 @@ impl Upstream {
     }
 }
 
-fn with_range(mut headers: HeaderMap, range: Option<&HeaderValue>) -> HeaderMap {
+pub(super) fn with_range(mut headers: HeaderMap, range: Option<&HeaderValue>) -> HeaderMap {
     if let Some(range) = range {
         headers.insert(RANGE, range.clone());
     }
     headers
 }
 
-fn location(response: &Response<Body>) -> Result<&str, UriError> {
+pub(super) fn location(response: &Response<Body>) -> Result<&str, UriError> {
     let value = response.headers().get(LOCATION).ok_or(UriError::Malformed)?;
     value.to_str().map_err(|_| UriError::Malformed)
 }

@@ -25,7 +25,7 @@ const LONGEST_ERROR: usize = 8 * 1024;
 const ERROR_BODY_LIMIT: Duration = Duration::from_secs(2);
 
 /// The time that all tries of one pull request share.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Budget {
     deadline: Instant,
 }

@@ -16,5 +16,7 @@ mod messages;
 mod oci_client;
 mod policy;
 mod pull;
+mod secrets;
 mod serve;
 mod support;
+mod tokens;

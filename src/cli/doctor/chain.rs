@@ -12,7 +12,7 @@ use crate::error::diagnosis::{Row, Sign};
 use crate::oci::RegistryHost;
 use crate::telemetry::metrics::{Hop, InstanceMetrics};
 use crate::token::{Edition, TokenSource};
-use crate::upstream::{Parts, Upstream};
+use crate::upstream::{Memory, Parts, Upstream};
 
 /// An instance under examination.
 pub(super) struct Walk<'a> {
@@ -43,6 +43,7 @@ impl<'a> Walk<'a> {
             blob_client: self.tools.client.http1_only(),
             metrics: Arc::clone(&self.metrics),
             clock: Arc::clone(&self.tools.clock) as SharedClock,
+            memory: Memory::new(self.tools.config.blobs.memory),
         };
         Upstream::new(self.instance.upstream.clone(), parts)
     }

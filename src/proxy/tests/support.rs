@@ -1,8 +1,9 @@
 //! A simulated cloud, a face in front of it, and a client.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use cloudsim::CloudSim;
 use cloudsim::image::Image;
 use cloudsim::jwt::SigningKey;
-use cloudsim::ram::setup;
+use cloudsim::ram::setup as ram;
 use http::{HeaderMap, Request, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -26,7 +27,7 @@ use crate::oci::error_body::{UpstreamMessage, first};
 use crate::oci::{InstanceId, RegistryHost, Scope};
 use crate::telemetry::metrics::Metrics;
 use crate::token::{Bearer, BoxFuture, ProvideBearer, TokenError};
-use crate::upstream::{self, BlobMode, BlobParams, Upstream};
+use crate::upstream::{self, BlobMode, BlobParams, Memory, Upstream};
 
 pub(super) const VPC: &str = "demo-registry-vpc.cn-hangzhou.cr.aliyuncs.com";
 pub(super) const PUBLIC: &str = "demo-registry.cn-hangzhou.cr.aliyuncs.com";
@@ -39,6 +40,8 @@ const LARGEST: usize = 64 * 1024 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Forged {
     generation: AtomicU32,
+    /// The generation of each bearer that was handed out.
+    issued: Mutex<HashMap<String, u32>>,
     /// How often a bearer was asked for.
     pub(super) asked: AtomicUsize,
     /// How often one was refused.
@@ -53,25 +56,31 @@ impl ProvideBearer for Forged {
     ) -> BoxFuture<'a, Result<Arc<Bearer>, Arc<TokenError>>> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let now = crate::clock::Clock::now(&SystemClock).as_second();
+        let generation = self.generation.load(Ordering::SeqCst);
         let actions = if scope.repository().as_str().starts_with("forbidden/") { "push" } else { "pull" };
         let token = SigningKey::shared().sign(&serde_json::json!({
             "iss": "dockerauth.aliyuncs.com",
-            "aud": format!("registry.aliyuncs.com:{}:china:{}", setup::REGION, setup::INSTANCE),
+            "aud": format!("registry.aliyuncs.com:{}:china:{}", ram::REGION, ram::INSTANCE),
             "sub": "cr_temp_user",
             "iat": now,
             "nbf": now - 300,
             "exp": now + 600,
-            "jti": format!("{:08X}test", self.generation.load(Ordering::SeqCst)),
+            "jti": format!("{generation:08X}test"),
             "access": [{ "type": "repository", "name": scope.repository().as_str(), "actions": [actions] }],
         }));
+        self.issued.lock().unwrap().insert(token.clone(), generation);
         let expires = later(Timestamp::UNIX_EPOCH, Duration::from_secs(now.unsigned_abs() + 600));
         Box::pin(async move { Ok(Arc::new(Bearer { token: token.into(), expires })) })
     }
 
-    fn refused(&self, _host: &RegistryHost, _scope: &Scope, _bearer: &Bearer, challenge: Option<&str>) {
+    fn refused(&self, _host: &RegistryHost, _scope: &Scope, bearer: &Bearer, challenge: Option<&str>) {
         assert!(challenge.is_none_or(|challenge| challenge.contains("Bearer realm=")), "{challenge:?}");
-        self.refused.fetch_add(1, Ordering::SeqCst);
-        self.generation.fetch_add(1, Ordering::SeqCst);
+        let generation = self.issued.lock().unwrap()[bearer.token.expose()];
+        let next = self.generation.compare_exchange(generation, generation + 1, Ordering::SeqCst, Ordering::SeqCst);
+        // One that several requests had is refused to each of them, and renewed once.
+        if next.is_ok() {
+            self.refused.fetch_add(1, Ordering::SeqCst);
+        }
     }
 }
 
@@ -81,11 +90,22 @@ pub(super) struct Setup {
     pub(super) mode: BlobMode,
     pub(super) repositories: Vec<String>,
     pub(super) pull_from: Vec<RegistryHost>,
+    /// Bytes of each layer.
+    pub(super) layer: usize,
+    /// `blobs.memory`.
+    pub(super) memory: u64,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { face: Params::default(), mode: BlobMode::Stream, repositories: Vec::new(), pull_from: Vec::new() }
+        Self {
+            face: Params::default(),
+            mode: BlobMode::Stream,
+            repositories: Vec::new(),
+            pull_from: Vec::new(),
+            layer: LAYER,
+            memory: 128 << 20,
+        }
     }
 }
 
@@ -126,8 +146,8 @@ impl World {
 
     pub(super) async fn with(setup: Setup) -> Self {
         let cloud = CloudSim::start().await.unwrap();
-        let image = Image::random(2, LAYER, 7);
-        cloud.push(setup::INSTANCE, REPOSITORY, "v1", &image).unwrap();
+        let image = Image::random(2, setup.layer, 7);
+        cloud.push(ram::INSTANCE, REPOSITORY, "v1", &image).unwrap();
         let overrides = cloud
             .hosts()
             .into_iter()
@@ -144,14 +164,14 @@ impl World {
         .unwrap();
         let tokens = Arc::new(Forged::default());
         let metrics = Metrics::new();
-        let instance = InstanceId::parse(setup::INSTANCE).unwrap();
+        let instance = InstanceId::parse(ram::INSTANCE).unwrap();
         let upstream = Upstream::new(
             upstream::Params {
                 instance: instance.clone(),
                 pull_from: setup.pull_from,
                 repositories: setup.repositories,
                 blob_hosts: Vec::new(),
-                blobs: BlobParams { mode: setup.mode, connections: 4, part_size: 8 << 20, memory: 128 << 20 },
+                blobs: BlobParams { mode: setup.mode, connections: 4, part_size: 8 << 20, memory: setup.memory },
             },
             upstream::Parts {
                 tokens: Arc::clone(&tokens) as Arc<dyn ProvideBearer>,
@@ -159,6 +179,7 @@ impl World {
                 blob_client: client.http1_only(),
                 metrics: metrics.instance(&instance),
                 clock: SystemClock::shared(),
+                memory: Memory::new(setup.memory),
             },
         );
         let domains = [VPC, PUBLIC].map(|domain| RegistryHost::parse(domain).unwrap()).to_vec();

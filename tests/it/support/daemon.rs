@@ -35,7 +35,7 @@ impl Daemon {
         let file = dir.path().join("config.yaml");
         std::fs::write(&file, config).expect("config.yaml");
         let mut child = Command::new(env!("CARGO_BIN_EXE_acr-pull-proxy"))
-            .args(["serve", "--log-format", "json", "--log-level", "debug", "--config"])
+            .args(["serve", "--log-format", "json", "--log-level", "trace", "--config"])
             .arg(&file)
             .env_clear()
             .stdin(Stdio::null())

@@ -1,0 +1,181 @@
+//! What the daemon holds in memory for pulls, with one bound for all instances together.
+//!
+//! Read-ahead is taken from a budget in bytes and given back as the bytes go out. Nobody ever waits for it: who gets
+//! nothing streams without reading ahead, so that no two streams can wait for each other.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::manifest::Manifest;
+use super::next::Small;
+use super::recent::Recent;
+use crate::clock::Timestamp;
+use crate::http::origin::SafeUri;
+use crate::oci::{Digest, RegistryHost, RepositoryName};
+
+/// Unit of the budget, so that any amount fits into the 32 bits of a semaphore.
+const UNIT: u64 = 1024;
+/// What a stream holds without reading ahead: one read buffer towards the blob host and one write buffer towards the
+/// client, 256 KiB each.
+const STREAM: u64 = 512 * 1024;
+/// Most signed URLs remembered; with its key one takes about 1 KiB.
+const MOST_URLS: u64 = 4096;
+
+/// All manifests that are kept, in bytes: some thousand of the usual size.
+const MANIFESTS: u64 = 8 * 1024 * 1024;
+
+/// The memory of the daemon that all instances share.
+#[derive(Debug)]
+pub struct Memory {
+    size: u64,
+    units: Arc<Semaphore>,
+    streams: AtomicUsize,
+    owners: AtomicU64,
+    pub(super) urls: Recent<Key, Signed>,
+    /// By their digest, for good.
+    pub(super) manifests: Recent<Key, Arc<Manifest>>,
+    /// Fetched before they were asked for, for some seconds.
+    pub(super) small: Recent<Key, Arc<Small>>,
+}
+
+/// A blob or manifest of a repository, as one instance may see it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    /// Which upstream put it there: one that a reload has replaced may have had other rights.
+    pub(super) owner: u64,
+    pub(super) host: RegistryHost,
+    pub(super) repository: RepositoryName,
+    pub(super) digest: Digest,
+}
+
+/// A signed URL and until when it may be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Signed {
+    pub(super) uri: SafeUri,
+    pub(super) expires: Timestamp,
+}
+
+impl Memory {
+    /// Memory with `bytes` of read-ahead (`blobs.memory`).
+    #[must_use]
+    pub fn new(bytes: u64) -> Arc<Self> {
+        let units = usize::try_from(bytes / UNIT).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        Arc::new(Self {
+            size: bytes,
+            units: Arc::new(Semaphore::new(units)),
+            streams: AtomicUsize::new(0),
+            owners: AtomicU64::new(0),
+            urls: Recent::new(MOST_URLS),
+            manifests: Recent::new(MANIFESTS),
+            // What of the budget is left for it is asked at each blob.
+            small: Recent::new(bytes),
+        })
+    }
+
+    /// The bytes of read-ahead it was made with.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// A number that no other upstream has.
+    pub(super) fn owner(&self) -> u64 {
+        self.owners.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A place for one stream.
+    pub(super) fn seat(self: &Arc<Self>) -> Seat {
+        self.streams.fetch_add(1, Ordering::Relaxed);
+        let own = self.reserve(STREAM);
+        Seat { memory: Arc::clone(self), _own: own }
+    }
+
+    /// Takes `bytes` of the budget, if they are there.
+    pub(super) fn reserve(&self, bytes: u64) -> Option<Reservation> {
+        let units = u32::try_from(bytes.div_ceil(UNIT)).ok()?;
+        let permit = Arc::clone(&self.units).try_acquire_many_owned(units).ok()?;
+        Some(Reservation { permit, released: 0 })
+    }
+}
+
+/// One stream's place; the fewer there are, the more each may read ahead.
+#[derive(Debug)]
+pub(super) struct Seat {
+    memory: Arc<Memory>,
+    _own: Option<Reservation>,
+}
+
+impl Seat {
+    /// How many bytes this stream may read ahead now, so that all who stream have the same.
+    pub(super) fn share(&self) -> u64 {
+        let streams = self.memory.streams.load(Ordering::Relaxed).max(1) as u64;
+        (self.memory.size / streams).saturating_sub(STREAM)
+    }
+
+    /// Takes `bytes` of the budget, if they are there.
+    pub(super) fn reserve(&self, bytes: u64) -> Option<Reservation> {
+        self.memory.reserve(bytes)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.memory.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A part of the budget, given back when dropped, or bit by bit before.
+#[derive(Debug)]
+pub(super) struct Reservation {
+    permit: OwnedSemaphorePermit,
+    /// Bytes below one unit that are to be given back with the next.
+    released: u64,
+}
+
+impl Reservation {
+    /// How many bytes are still held.
+    pub(super) fn bytes(&self) -> u64 {
+        self.permit.num_permits() as u64 * UNIT
+    }
+
+    /// Gives `bytes` back.
+    pub(super) fn release(&mut self, bytes: u64) {
+        self.released += bytes;
+        let units = usize::try_from(self.released / UNIT).unwrap_or(usize::MAX).min(self.permit.num_permits());
+        self.released %= UNIT;
+        drop(self.permit.split(units));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Memory, STREAM};
+
+    #[test]
+    fn what_is_held_is_given_back_bit_by_bit_and_with_its_owner() {
+        let memory = Memory::new(10 * 1024);
+        let mut held = memory.reserve(8 * 1024).unwrap();
+        assert!(memory.reserve(4 * 1024).is_none());
+        held.release(1_500);
+        held.release(600);
+        assert_eq!(held.bytes(), 6 * 1024);
+        let rest = memory.reserve(4 * 1024).unwrap();
+        drop((held, rest));
+        assert!(memory.reserve(10 * 1024).is_some());
+    }
+
+    #[test]
+    fn streams_share_evenly() {
+        let memory = Memory::new(64 << 20);
+        let first = memory.seat();
+        assert_eq!(first.share(), (64 << 20) - STREAM);
+        let second = memory.seat();
+        assert_eq!(first.share(), (32 << 20) - STREAM);
+        drop(second);
+        assert_eq!(first.share(), (64 << 20) - STREAM);
+        let many: Vec<_> = (0..1000).map(|_| memory.seat()).collect();
+        assert_eq!(many[0].share(), 0);
+    }
+}

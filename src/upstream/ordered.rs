@@ -1,0 +1,194 @@
+//! The parts of a blob as one body, in order.
+//!
+//! The first part is read as it comes. Others are asked for as [`Plan`] says, over as many connections as [`Width`] finds
+//! worth while. The bytes are those that came from the network, handed on without a copy.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
+use tokio::time::Instant;
+
+use super::fetch::{BrokenOff, Source, Span};
+use super::memory::Seat;
+use super::part::{Ahead, Item};
+use super::plan::{Plan, Standing};
+use super::width::Width;
+use crate::error::BoxError;
+use crate::http::Body;
+
+/// A blob in parts.
+struct Ordered {
+    source: Arc<Source>,
+    seat: Seat,
+    width: Width,
+    plan: Plan,
+    reading: Reading,
+    /// Position of the next byte, and where the present part and the whole end.
+    position: u64,
+    part_end: u64,
+    end: u64,
+    waiting: VecDeque<Ahead>,
+    arrived: Arc<AtomicU64>,
+}
+
+/// The part that is being read.
+enum Reading {
+    Directly(Body),
+    Ahead(Ahead),
+    Ended,
+}
+
+/// The body of `whole`, whose `first` bytes are read from `body`.
+pub(super) fn ordered(source: Source, whole: Span, first: Span, body: Body) -> Body {
+    let source = Arc::new(source);
+    let upstream = &source.upstream;
+    let most = upstream.blobs.connections;
+    let width = Width::new(most, upstream.learnt(), Instant::now());
+    let plan = Plan::new(first.end..whole.end, upstream.blobs.part_size);
+    let seat = upstream.parts.memory.seat();
+    let reading = Reading::Directly(Arc::clone(&source).stream(first, body));
+    let body = Ordered {
+        source,
+        seat,
+        width,
+        plan,
+        reading,
+        position: whole.position,
+        part_end: first.end,
+        end: whole.end,
+        waiting: VecDeque::new(),
+        arrived: Arc::default(),
+    };
+    body.boxed_unsync()
+}
+
+impl Ordered {
+    /// Asks for what the plan wants to be asked for now.
+    fn ask_ahead(&mut self) {
+        let steady = self.waiting.iter().all(Ahead::has_begun);
+        let arrived = self.arrived.load(Ordering::Relaxed);
+        if let Some(learnt) = self.width.observe(Instant::now(), arrived, steady) {
+            self.source.upstream.learn(learnt);
+        }
+        loop {
+            let present = usize::from(match &self.reading {
+                Reading::Directly(_) => self.position < self.part_end,
+                Reading::Ahead(part) => part.is_open(),
+                Reading::Ended => return,
+            });
+            let held = self.waiting.iter().filter_map(|part| part.held.as_ref()).map(|held| held.bytes());
+            let of_present = match &self.reading {
+                Reading::Ahead(part) => part.held.as_ref().map_or(0, |held| held.bytes()),
+                _ => 0,
+            };
+            let standing = Standing {
+                width: self.width.get(),
+                open: present + self.waiting.iter().filter(|part| part.is_open()).count(),
+                waiting: self.waiting.len(),
+                left: self.part_end - self.position,
+                held: of_present + held.sum::<u64>(),
+                share: self.seat.share(),
+            };
+            let Some(mut part) = self.plan.next(&standing) else { return };
+            let mut held = None;
+            if part.ahead {
+                held = self.seat.reserve(part.bytes.end - part.bytes.start);
+                if held.is_none() {
+                    // Others hold it. The stream goes on with one connection, as the plan has it without memory.
+                    let Some(plain) = self.plan.next(&Standing { share: 0, ..standing }) else { return };
+                    part = plain;
+                }
+            }
+            self.plan.take(&part);
+            let span = Span { position: part.bytes.start, end: part.bytes.end };
+            self.source.upstream.parts.metrics.blob_part();
+            self.waiting.push_back(Ahead::fetch(&self.source, span, held, &self.arrived));
+        }
+    }
+
+    /// Goes on with the next part, once the present one is over; false at the end.
+    fn turn_to_next(&mut self) -> bool {
+        let Some(mut part) = self.waiting.pop_front() else { return false };
+        self.part_end = part.span.end;
+        part.take_turn();
+        self.reading = Reading::Ahead(part);
+        true
+    }
+
+    fn note(&mut self, bytes: usize) {
+        self.position += bytes as u64;
+    }
+
+    fn end(&mut self, error: BoxError) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.reading = Reading::Ended;
+        self.waiting.clear();
+        Poll::Ready(Some(Err(error)))
+    }
+}
+
+impl HttpBody for Ordered {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        loop {
+            this.ask_ahead();
+            let data = match &mut this.reading {
+                Reading::Ended => return Poll::Ready(None),
+                Reading::Directly(body) => match ready!(Pin::new(body).poll_frame(cx)) {
+                    Some(Ok(frame)) => {
+                        let Ok(data) = frame.into_data() else { continue };
+                        this.arrived.fetch_add(data.len() as u64, Ordering::Relaxed);
+                        Some(data)
+                    }
+                    Some(Err(error)) => return this.end(error),
+                    None => None,
+                },
+                Reading::Ahead(part) => match ready!(part.poll_item(cx)) {
+                    Some(Item::Data(data)) => {
+                        if let Some(held) = &mut part.held {
+                            held.release(data.len() as u64);
+                        }
+                        Some(data)
+                    }
+                    Some(Item::Rest(body)) => {
+                        this.reading = Reading::Directly(body);
+                        continue;
+                    }
+                    Some(Item::Failed(error)) => return this.end(error),
+                    None => None,
+                },
+            };
+            if let Some(data) = data {
+                this.note(data.len());
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
+            if this.position != this.part_end {
+                return this.end(BrokenOff::TooShort.into());
+            }
+            if this.position == this.end {
+                this.reading = Reading::Ended;
+                return Poll::Ready(None);
+            }
+            // At least the next part was asked for when the present one was nearly over.
+            if !this.turn_to_next() {
+                return this.end(BrokenOff::TooShort.into());
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.reading, Reading::Ended) || self.position == self.end
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.end - self.position.min(self.end))
+    }
+}
