@@ -25,7 +25,7 @@ use crate::telemetry::logs::LevelHandle;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
 use fleet::Fleet;
-use report::{Build, Reporter};
+use report::{Build, Reporter, Signals};
 
 /// What the daemon is given beside its configuration. The default is right for tests.
 #[derive(Debug, Clone)]
@@ -125,7 +125,9 @@ impl App {
         let (readiness, latch) = Readiness::new();
         let fleet = Fleet::start(&config, Arc::clone(&surroundings.clock), metrics.clone())?;
         let build = Build { listen, commit: surroundings.commit, source: surroundings.source.clone() };
-        let reporter = Arc::new(Reporter::new(build, Arc::clone(&fleet), readiness.clone(), &surroundings.clock));
+        let signals = Signals { readiness: readiness.clone(), recent: metrics.recent_pulls().clone() };
+        let reporter = Reporter::new(build, Arc::clone(&fleet), signals, Arc::clone(&surroundings.clock));
+        let reporter = Arc::new(reporter);
         metrics.config_read(true, surroundings.clock.now());
 
         let (end, mut ended) = watch::channel(false);

@@ -6,6 +6,8 @@
 mod check;
 mod convert;
 mod doctor;
+mod documents;
+mod hosts;
 mod output;
 mod policy;
 mod pull;
@@ -90,8 +92,19 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Send containerd's pulls of the served domains to the daemon, or no longer.
+    Hosts(hosts::Arguments),
     /// Print version, commit and build target.
     Version(Output),
+    /// Print completions for a shell; for packages.
+    #[command(hide = true)]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page; for packages.
+    #[command(hide = true)]
+    Man,
 }
 
 /// Flags that stand over the configuration; each beats its environment variable, which beats the file.
@@ -165,7 +178,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             policy::run(&settings.config, &environment, &settings.overlay(), &account, output.output)
         }
         Command::Convert { config, output } => convert::run(&config, output.output),
+        Command::Hosts(arguments) => hosts::run(arguments, &environment),
         Command::Version(output) => version::run(output.output),
+        Command::Completions { shell } => documents::completions(shell),
+        Command::Man => documents::manual(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

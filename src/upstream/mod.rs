@@ -40,7 +40,7 @@ pub use self::memory::Memory;
 use self::next::Small;
 use self::send::Budget;
 use self::width::Learnt;
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, Timestamp};
 use crate::http::client::Client;
 use crate::http::{Body, headers};
 use crate::oci::{InstanceId, RegistryHost, RepositoryName, Resource};
@@ -63,6 +63,8 @@ pub struct Params {
     pub blob_hosts: Vec<String>,
     /// `blobs`.
     pub blobs: BlobParams,
+    /// Who pulls, for the audit log: the last role of the chain, or what stands in its place.
+    pub role: String,
 }
 
 /// `blobs` of the configuration.
@@ -120,6 +122,7 @@ pub struct Upstream {
     fetching: Flights<Key, Option<Arc<Small>>>,
     /// How many connections the last blob was worth.
     learnt: Mutex<Option<Learnt>>,
+    role: String,
     parts: Parts,
 }
 
@@ -160,6 +163,7 @@ impl Upstream {
             reading: Flights::default(),
             fetching: Flights::default(),
             learnt: Mutex::default(),
+            role: params.role,
             parts,
         })
     }
@@ -176,9 +180,21 @@ impl Upstream {
         &self.parts.metrics
     }
 
+    /// Who pulls.
+    #[must_use]
+    pub fn role(&self) -> &str {
+        &self.role
+    }
+
+    /// The time of day, as the cloud has it.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.parts.clock.now()
+    }
+
     /// Notes that a client has got everything it asked for.
     pub fn succeeded(&self) {
-        self.parts.metrics.succeeded(self.parts.clock.now());
+        self.parts.metrics.succeeded(self.now());
     }
 
     fn learnt(&self) -> Option<Learnt> {

@@ -3,20 +3,25 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod alerts;
 mod app;
 mod architecture;
 mod bad_input;
 mod chain;
 mod cli;
-mod containerd;
 mod convert;
 mod data_path;
 mod doctor;
+mod hosts;
 mod messages;
 mod oci_client;
+mod page;
 mod policy;
 mod pull;
+mod readme;
 mod secrets;
 mod serve;
 mod support;
+mod telemetry;
 mod tokens;
+mod with_containerd;

@@ -8,8 +8,7 @@ use cloudsim::journal::Service;
 use cloudsim::ram::{Role, setup};
 use cloudsim::{CloudSim, Method};
 
-use crate::support::containerd::Containerd;
-use crate::support::{DOMAIN, Node, REPOSITORY, TAG, cri, manifest};
+use crate::support::{DOMAIN, Node, REPOSITORY, TAG, manifest};
 
 /// Longest reason phrase.
 const LONGEST: usize = 100;
@@ -119,18 +118,24 @@ async fn the_reason_phrase_is_short_and_says_who_must_act() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn containerd_shows_it_in_the_event_of_the_pod() {
-    let containerd = Containerd::start().await;
-    for mistake in mistakes() {
-        let node = node(&mistake).await;
-        containerd.send_pulls_to(DOMAIN, &format!("http://{}", node.daemon.listen));
-        let name = format!("{DOMAIN}/{}:{TAG}", mistake.repository);
-        let event = cri::pull_image(&containerd.socket(), &name).await.expect_err(mistake.what);
-        for part in mistake.parts {
-            assert!(event.contains(part), "{}: no '{part}' in: {event}", mistake.what);
+mod with_containerd {
+    use super::{DOMAIN, TAG, mistakes, node};
+    use crate::support::containerd::Containerd;
+    use crate::support::cri;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn it_is_shown_in_the_event_of_the_pod() {
+        let containerd = Containerd::start().await;
+        for mistake in mistakes() {
+            let node = node(&mistake).await;
+            containerd.send_pulls_to(DOMAIN, &format!("http://{}", node.daemon.listen));
+            let name = format!("{DOMAIN}/{}:{TAG}", mistake.repository);
+            let event = cri::pull_image(&containerd.socket(), &name).await.expect_err(mistake.what);
+            for part in mistake.parts {
+                assert!(event.contains(part), "{}: no '{part}' in: {event}", mistake.what);
+            }
+            node.finish().await;
         }
-        node.finish().await;
     }
 }
 

@@ -172,6 +172,7 @@ impl World {
                 repositories: setup.repositories,
                 blob_hosts: Vec::new(),
                 blobs: BlobParams { mode: setup.mode, connections: 4, part_size: 8 << 20, memory: setup.memory },
+                role: "acs:ram::222222222222:role/acr-pull".to_owned(),
             },
             upstream::Parts {
                 tokens: Arc::clone(&tokens) as Arc<dyn ProvideBearer>,

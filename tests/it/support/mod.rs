@@ -58,7 +58,7 @@ impl Node {
         let shown = [
             ("metrics", Mirror::at(self.daemon.admin).get("/metrics").await.text()),
             ("status", Mirror::at(self.daemon.admin).get("/status").await.text()),
-            ("status page", Mirror::at(self.daemon.admin).get("/").await.text()),
+            ("status page", node::get(self.daemon.admin, "/").await.1),
             ("log", self.daemon.stop()),
         ];
         for (place, text) in &shown {
