@@ -54,6 +54,8 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Send containerd's pulls of the served domains to the daemon, or no longer.
+    Hosts(hosts::Arguments),
     /// Walk the way of a pull step by step, and say of each step how it went and, where it failed, who must do what.
     Doctor {
         #[command(flatten)]
@@ -92,8 +94,6 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
-    /// Send containerd's pulls of the served domains to the daemon, or no longer.
-    Hosts(hosts::Arguments),
     /// Print version, commit and build target.
     Version(Output),
     /// Print completions for a shell; for packages.
@@ -167,6 +167,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check { settings, output } => {
             check::run(&settings.config, &environment, &settings.overlay(), output.output)
         }
+        Command::Hosts(arguments) => hosts::run(arguments, &environment),
         Command::Doctor { questions, settings, output } => {
             doctor::run(&settings.config, &environment, &settings.overlay(), &questions, output.output)
         }
@@ -178,7 +179,6 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             policy::run(&settings.config, &environment, &settings.overlay(), &account, output.output)
         }
         Command::Convert { config, output } => convert::run(&config, output.output),
-        Command::Hosts(arguments) => hosts::run(arguments, &environment),
         Command::Version(output) => version::run(output.output),
         Command::Completions { shell } => documents::completions(shell),
         Command::Man => documents::manual(),
