@@ -165,7 +165,7 @@ impl Writing {
 }
 
 impl Place {
-    fn lookup(&self) -> Lookup {
+    pub(super) fn lookup(&self) -> Lookup {
         Lookup { certs_dir: self.certs_dir.clone(), config: self.containerd_config.clone(), ..Lookup::default() }
     }
 }
