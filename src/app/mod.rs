@@ -6,11 +6,11 @@
 mod fleet;
 mod instance;
 mod report;
+mod sockets;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -26,6 +26,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
 use fleet::Fleet;
 use report::{Build, Reporter, Signals};
+pub use sockets::Sockets;
 
 /// What the daemon is given beside its configuration. The default is right for tests.
 #[derive(Debug, Clone)]
@@ -103,6 +104,7 @@ pub struct App {
     metrics: Metrics,
     surroundings: Surroundings,
     end: watch::Sender<bool>,
+    visitor: proxy::Visitor,
     pulls: Task,
     operators: Task,
 }
@@ -114,16 +116,24 @@ impl App {
     /// # Errors
     /// [`StartError`]; nothing is left running then.
     pub async fn start(config: Config, surroundings: Surroundings) -> Result<Self, StartError> {
+        let sockets = Sockets::bind(&config, None)?;
+        Self::start_on(sockets, &config, surroundings)
+    }
+
+    /// The same on sockets that listen already.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_on(sockets: Sockets, config: &Config, surroundings: Surroundings) -> Result<Self, StartError> {
         if config.client_token_file.is_some() && !config.listen.ip().is_loopback() {
             return Err(StartError::ClientAuth(config.listen));
         }
-        note_without_effect(&config);
-        let (pulls, listen) = bind("listen", config.listen).await?;
-        let (operators, admin) = bind("admin", config.admin).await?;
+        note_without_effect(config);
+        let Sockets { pulls, listen, operators, admin } = sockets;
         let metrics = Metrics::new();
         metrics.describe_process(env!("CARGO_PKG_VERSION"), surroundings.commit);
         let (readiness, latch) = Readiness::new();
-        let fleet = Fleet::start(&config, Arc::clone(&surroundings.clock), metrics.clone())?;
+        let fleet = Fleet::start(config, Arc::clone(&surroundings.clock), metrics.clone())?;
         let build = Build { listen, commit: surroundings.commit, source: surroundings.source.clone() };
         let signals = Signals { readiness: readiness.clone(), recent: metrics.recent_pulls().clone() };
         let reporter = Reporter::new(build, Arc::clone(&fleet), signals, Arc::clone(&surroundings.clock));
@@ -132,18 +142,19 @@ impl App {
 
         let (end, mut ended) = watch::channel(false);
         let face = Admin::new(metrics.clone(), Arc::clone(&reporter) as Arc<dyn admin::Report>);
-        let operators = Task(tokio::spawn(admin::serve(face, operators)));
+        let operators = Task(tokio::spawn(admin::serve(face, operators.into_inner())));
+        let (visitor, visits) = proxy::visits();
         let pulls = {
             let (table, metrics, params) = (fleet.table(), metrics.clone(), surroundings.proxy.clone());
             let until = async move {
                 // A sender that is gone is an end as well.
                 ended.wait_for(|ended| *ended).await.ok();
             };
-            Task(tokio::spawn(async move { proxy::serve(pulls, table, &metrics, params, until).await }))
+            Task(tokio::spawn(async move { proxy::serve(pulls, visits, table, &metrics, params, until).await }))
         };
         drop(latch);
         tracing::info!(%listen, %admin, instances = fleet.len(), "serving");
-        Ok(Self { listen, admin, fleet, reporter, readiness, metrics, surroundings, end, pulls, operators })
+        Ok(Self { listen, admin, fleet, reporter, readiness, metrics, surroundings, end, visitor, pulls, operators })
     }
 
     /// Where pulls come in.
@@ -156,6 +167,12 @@ impl App {
     #[must_use]
     pub const fn admin_addr(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// Asks the face for pulls whether it answers.
+    #[must_use]
+    pub fn visitor(&self) -> proxy::Visitor {
+        self.visitor.clone()
     }
 
     /// Goes over to another configuration. Instances that did not change keep their tokens; pulls under way end as they
@@ -215,13 +232,6 @@ fn note_without_effect(config: &Config) {
     for (key, _) in set.iter().filter(|(_, set)| *set) {
         tracing::warn!(key, "this key has no effect in this version");
     }
-}
-
-async fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let fail = |source| StartError::Bind { key, address, source };
-    let listener = TcpListener::bind(address).await.map_err(fail)?;
-    let bound = listener.local_addr().map_err(fail)?;
-    Ok((listener, bound))
 }
 
 /// A task that ends with its owner.

@@ -12,6 +12,7 @@ mod output;
 mod policy;
 mod pull;
 mod serve;
+mod service_manager;
 mod version;
 
 use std::ffi::OsString;

@@ -8,6 +8,7 @@ pub mod client;
 mod dial;
 mod driven;
 pub mod headers;
+pub mod listen;
 pub mod origin;
 mod resolve;
 pub mod signed_url;
