@@ -16,6 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Form;
+use super::hosts::Place;
 use super::output::{FAILED, Failure, print_json};
 use super::pull::image::{Reference, parse};
 use crate::clock::{Clock, SharedClock, SystemClock};
@@ -40,6 +41,8 @@ pub(super) struct Questions {
     /// An image to go all the way with: bearer, manifest, blob host, and a whole pull through the daemon.
     #[arg(long, value_name = "REF", env = "ACR_PULL_PROXY_IMAGE")]
     image: Option<String>,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// What every part of the examination works with.
@@ -75,7 +78,7 @@ pub(super) fn run(
     let clock = CloudClock::new(node);
     let calls = Calls::listen().map_err(|error| Failure::runtime(error, "report this as a defect"))?;
     let tools = Tools { config: &config, client, clock, metrics: Metrics::new(), calls };
-    super::runtime()?.block_on(examine(&tools, &instances, image.as_ref(), &mut report));
+    super::runtime()?.block_on(examine(&tools, &instances, image.as_ref(), &questions.place, &mut report));
     if form == Form::Json {
         print_json(&report.answer())?;
     }
@@ -97,7 +100,13 @@ fn chosen<'a>(config: &'a Config, wanted: Option<&str>) -> Result<Vec<&'a Instan
     Ok(found)
 }
 
-async fn examine(tools: &Tools<'_>, instances: &[&Instance], image: Option<&Reference>, report: &mut Report) {
+async fn examine(
+    tools: &Tools<'_>,
+    instances: &[&Instance],
+    image: Option<&Reference>,
+    place: &Place,
+    report: &mut Report,
+) {
     let mut served = Vec::new();
     let mut found_image = false;
     for instance in instances {
@@ -130,7 +139,7 @@ async fn examine(tools: &Tools<'_>, instances: &[&Instance], image: Option<&Refe
         report.add(Finding::failed("image", text, Sign::DomainNotServed));
     }
     clock_finding(tools, report);
-    containerd::examine(&served, report);
+    containerd::examine(tools.config, place, &served, report);
     daemon::examine(tools, &served, image.filter(|_| found_image), report).await;
 }
 

@@ -15,7 +15,7 @@ use clap::{Args, Subcommand};
 use super::output::Failure;
 use super::{Output, Settings};
 use crate::config::{Config, Environment, Loaded, load};
-use crate::containerd::{Discovery, Lookup, NodeError, Record, discover};
+use crate::containerd::{Discovery, Entry, Lookup, NodeError, Record, State, discover};
 use crate::error::chain;
 use wanted::Wanted;
 
@@ -93,7 +93,7 @@ struct Entries {
 
 /// Where containerd reads its mirrors from.
 #[derive(Debug, Args)]
-struct Place {
+pub(super) struct Place {
     /// The directory of hosts.toml files [default: what containerd's own configuration says].
     #[arg(long, value_name = "DIR", env = "ACR_PULL_PROXY_CERTS_DIR")]
     certs_dir: Option<PathBuf>,
@@ -115,6 +115,16 @@ struct Writing {
     /// Change nothing, print what would change.
     #[arg(long, env = "ACR_PULL_PROXY_HOSTS_DRY_RUN")]
     dry_run: bool,
+}
+
+/// How the entry of a domain is, in words.
+pub(super) fn in_words(state: &State) -> String {
+    tell::state(state)
+}
+
+/// The entry that 'hosts install' would write.
+pub(super) fn entry(config: &Config, found: &Discovery) -> Result<Entry, String> {
+    wanted::entry(config, found)
 }
 
 pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), Failure> {
@@ -155,7 +165,7 @@ impl Writing {
 }
 
 impl Place {
-    fn lookup(&self) -> Lookup {
+    pub(super) fn lookup(&self) -> Lookup {
         Lookup { certs_dir: self.certs_dir.clone(), config: self.containerd_config.clone(), ..Lookup::default() }
     }
 }

@@ -134,6 +134,18 @@ signs! {
     DaemonNotReady,
     /// The daemon does not serve a domain that is configured.
     DomainNotServed,
+    /// containerd runs without its CRI plugin.
+    CriDisabled,
+    /// containerd has no `config_path`.
+    NoConfigPath,
+    /// containerd takes several directories for one.
+    JoinedConfigPath,
+    /// containerd does not load its CRI plugin with both kinds of settings.
+    LegacyRegistry,
+    /// The directory of `hosts.toml` files is rewritten at each start.
+    Rewritten,
+    /// Our entry does not stand in a `hosts.toml`.
+    HostsEntry,
     /// Pulls do not reach the daemon.
     PullsElsewhere,
 }

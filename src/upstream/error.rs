@@ -22,7 +22,7 @@ pub enum UpstreamError {
     #[error("repository {0} is not in the list of allowed repositories")]
     NotAllowed(RepositoryName),
     /// There is no bearer to ask with.
-    #[error("{}", without_bearer(.0))]
+    #[error("{0}")]
     Token(Arc<TokenError>),
     /// The registry refused the pull, also with a bearer made for the purpose.
     #[error("the registry denies the pull{} ({host})", said(.message))]
@@ -178,14 +178,6 @@ impl UpstreamError {
             | Self::Unexpected { .. }
             | Self::Manifest { .. } => ErrorKind::Broken,
         }
-    }
-}
-
-/// A right that is missing speaks for itself; everything else is told as what it leads to.
-fn without_bearer(error: &TokenError) -> String {
-    match error {
-        TokenError::NotPermitted(_) => error.to_string(),
-        _ => format!("no credentials: {error}"),
     }
 }
 

@@ -33,11 +33,23 @@ async fn doctor_at(node: &Node, listen: SocketAddr, admin: SocketAddr, more: &[&
     run(&node.daemon.config_file(), listen, admin, more).await
 }
 
+/// With our entries where containerd would look for them, unless the test says where it looks.
 async fn run(config: &Path, listen: SocketAddr, admin: SocketAddr, more: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_acr-pull-proxy"));
-    command.env_clear().arg("doctor").arg("--config").arg(config);
-    command.args(["--listen", &listen.to_string(), "--admin", &admin.to_string()]).args(more);
-    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    let certs = tempfile::tempdir().unwrap();
+    let node = |command: &[&str]| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_acr-pull-proxy"));
+        program.env_clear().args(command).arg("--config").arg(config);
+        program.args(["--listen", &listen.to_string(), "--admin", &admin.to_string()]);
+        program
+    };
+    let mut doctor = node(&["doctor"]);
+    doctor.args(more);
+    if !more.iter().any(|argument| ["--certs-dir", "--containerd-config"].contains(argument)) {
+        let installed = node(&["hosts", "install"]).arg("--certs-dir").arg(certs.path()).output().unwrap();
+        assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
+        doctor.arg("--certs-dir").arg(certs.path());
+    }
+    tokio::task::spawn_blocking(move || doctor.output().unwrap()).await.unwrap()
 }
 
 /// The findings, and whether all was well.
@@ -82,7 +94,7 @@ async fn a_chain_that_works_is_shown_hop_by_hop() {
     }
     assert!(find(&found, "blob")["endpoint"].as_str().unwrap().contains(".oss-cn-hangzhou-internal."));
     assert!(find(&found, "trust policy")["text"].as_str().unwrap().contains(setup::SUBJECT));
-    for step in ["clock", "daemon", "way of a pull", "status", "pull"] {
+    for step in ["clock", "containerd", "hosts.toml", "daemon", "way of a pull", "status", "pull"] {
         assert_eq!(find(&found, step)["outcome"], "ok", "{step}");
     }
     node.finish().await;
@@ -209,6 +221,30 @@ async fn without_a_daemon_the_cloud_is_examined_all_the_same() {
     // Another program at the address of pulls is told from ours: here, our own admin address.
     let (_, found) = read(&node, &doctor_at(&node, node.daemon.admin, port, &["--output", "json"]).await);
     assert!(find(&found, "daemon")["text"].as_str().unwrap().contains("not as this daemon does"));
+    node.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_containerd_that_does_not_ask_the_daemon_is_found_out() {
+    let node = node(Method::Rrsa).await;
+    let empty = tempfile::tempdir().unwrap();
+    let (ok, found) = findings(&node, &["--certs-dir", empty.path().to_str().unwrap()]).await;
+    let entry = find(&found, "hosts.toml");
+    assert!(!ok && entry["fix"].as_str().unwrap().contains("hosts install"), "{entry}");
+    let mirrors = "[plugins.\"io.containerd.grpc.v1.cri\".registry.mirrors.\"a.b\"]\n  endpoint = [\"http://c\"]\n";
+    let both =
+        format!("version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry]\n  config_path = \"/x\"\n{mirrors}");
+    let config = empty.path().join("config.toml");
+    for (text, part) in [
+        ("version = 2\n", "no config_path"),
+        ("version = 2\ndisabled_plugins = [\"cri\"]\n", "without its CRI plugin"),
+        (both.as_str(), "with which its CRI plugin does not load"),
+    ] {
+        std::fs::write(&config, text).unwrap();
+        let (ok, found) = findings(&node, &["--containerd-config", config.to_str().unwrap()]).await;
+        let containerd = find(&found, "containerd");
+        assert!(!ok && containerd["text"].as_str().unwrap().contains(part), "{containerd}");
+    }
     node.finish().await;
 }
 

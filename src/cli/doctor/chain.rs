@@ -96,8 +96,14 @@ impl<'a> Walk<'a> {
             }
             (None, Some(failure)) => {
                 *broken = true;
-                let mut finding = Finding::failed(&hop.name, &failure.text, Sign::UnknownCode)
-                    .because(failure.row, failure.advice.clone());
+                // What failed stands before it already.
+                let text = failure.text.strip_prefix(hop.name.as_str()).unwrap_or(&failure.text);
+                let text = ["is denied: ", ": "]
+                    .iter()
+                    .find_map(|words| text.trim_start().strip_prefix(words))
+                    .unwrap_or(text);
+                let mut finding =
+                    Finding::failed(&hop.name, text, Sign::UnknownCode).because(failure.row, failure.advice.clone());
                 finding = finding.id(failure.request_id.clone());
                 finding
             }

@@ -127,7 +127,7 @@ pub(super) fn status(found: &Discovery, domains: Vec<DomainState>, form: Form) -
     print(&text)
 }
 
-fn state(state: &State) -> String {
+pub(super) fn state(state: &State) -> String {
     match state {
         State::Absent => "absent".to_owned(),
         State::Ours => "ours".to_owned(),

@@ -19,17 +19,8 @@ pub(super) struct Wanted {
 
 impl Wanted {
     pub(super) fn new(config: &Config, entries: &Entries, found: &Discovery) -> Result<Self, Failure> {
-        let mut entry = Entry::new(config.listen);
-        if found.version.is_some_and(Version::honours_dial_timeout) {
-            entry = entry.with_dial_timeout();
-        }
-        if let Some(path) = &config.client_token_file {
-            let next = "write a token of printable ASCII there, or take clientAuth out of the configuration";
-            let unusable =
-                |error: String| Failure::runtime(format!("clientAuth.tokenFile {}: {error}", path.display()), next);
-            let token = fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
-            entry = entry.with_token(Secret::new(token.trim())).map_err(|error| unusable(error.to_string()))?;
-        }
+        let next = "write a token of printable ASCII there, or take clientAuth out of the configuration";
+        let entry = entry(config, found).map_err(|error| Failure::runtime(error, next))?;
         let (domains, complete) = domains(config);
         let server = |domain: &RegistryHost| match entries.strict {
             true => Server::Strict,
@@ -38,6 +29,18 @@ impl Wanted {
         let domains = domains.into_iter().map(|domain| (domain.clone(), server(&domain))).collect();
         Ok(Self { entry, domains, complete })
     }
+}
+
+/// The entry that containerd of this version is to find.
+pub(super) fn entry(config: &Config, found: &Discovery) -> Result<Entry, String> {
+    let mut entry = Entry::new(config.listen);
+    if found.version.is_some_and(Version::honours_dial_timeout) {
+        entry = entry.with_dial_timeout();
+    }
+    let Some(path) = &config.client_token_file else { return Ok(entry) };
+    let unusable = |error: String| format!("clientAuth.tokenFile {}: {error}", path.display());
+    let token = fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
+    entry.with_token(Secret::new(token.trim())).map_err(|error| unusable(error.to_string()))
 }
 
 /// The served domains, and whether these are all: those that the cloud names for an instance are known to a running

@@ -23,6 +23,8 @@ pub(super) struct Workload {
     pub(super) subject: String,
     /// The region of its cluster, where it is known.
     pub(super) region: Option<String>,
+    /// The `iss` of its tokens, where one of them can be read here.
+    pub(super) issuer: Option<String>,
 }
 
 /// All policies of a configuration; what several instances need alike comes once.
@@ -60,7 +62,8 @@ fn of_instance(instance: &Instance, workload: &Workload) -> Vec<Document> {
         let target = Target::of_base(base);
         match base {
             Base::Rrsa { provider, .. } => {
-                add(Kind::TrustPolicy, &target, trust_of_token(provider, &workload.subject, region));
+                let issuer = workload.issuer.clone().unwrap_or_else(|| issuer(provider, region));
+                add(Kind::TrustPolicy, &target, trust_of_token(provider, &workload.subject, &issuer));
             }
             Base::RamRole { .. } => add(Kind::TrustPolicy, &target, trust_of_ecs()),
             _ => {}
@@ -124,16 +127,17 @@ fn trust(principal: &Value, condition: Option<Value>) -> Value {
     json!({"Version": "1", "Statement": [statement]})
 }
 
-fn trust_of_token(provider: &OidcProviderArn, subject: &str, region: Option<&str>) -> Value {
+fn trust_of_token(provider: &OidcProviderArn, subject: &str, issuer: &str) -> Value {
     let condition = json!({"StringEquals": {
-        "oidc:iss": issuer(provider, region),
+        "oidc:iss": issuer,
         "oidc:aud": AUDIENCE,
         "oidc:sub": subject,
     }});
     trust(&json!({"Federated": [provider.as_str()]}), Some(condition))
 }
 
-/// The issuer of an ACK cluster (RRSA page), with its region and id where these are known.
+/// The issuer of an ACK cluster (RRSA page), with its region and id as far as they are known. A cluster is mostly in the
+/// region of the instances that it pulls from.
 fn issuer(provider: &OidcProviderArn, region: Option<&str>) -> String {
     let name = provider.as_str().rsplit_once('/').map_or("", |(_, name)| name);
     let cluster = name.strip_prefix(PROVIDER_PREFIX).unwrap_or("<cluster id>");

@@ -162,13 +162,13 @@ pub(in crate::cli) async fn pull(mirror: &Mirror, image: &Reference, progress: &
             wanted.push(descriptor);
         }
     }
-    let blobs: Vec<Blob> = stream::iter(wanted)
+    let blobs: Result<Vec<Blob>, _> = stream::iter(wanted)
         .map(|descriptor| blob(&client, &image, descriptor, progress))
         .buffered(AT_ONCE)
         .try_collect()
-        .await
-        .map_err(|error| explain(mirror, &error))?;
+        .await;
     progress.finish();
+    let blobs = blobs.map_err(|error| explain(mirror, &error))?;
     Ok(Pulled {
         digest,
         media_type: manifest.media_type.unwrap_or_default(),

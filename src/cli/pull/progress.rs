@@ -56,7 +56,7 @@ impl Progress {
         Meter { name, bar, line, bytes: 0, started: Instant::now() }
     }
 
-    /// Everything came.
+    /// Nothing more comes.
     pub(super) fn finish(&self) {
         if let Show::Bars(all) = &self.0 {
             // A terminal that is gone has seen enough.

@@ -11,7 +11,8 @@ fn of(text: &str) -> Vec<Document> {
     std::fs::write(file.path(), text).unwrap();
     let path: &Path = file.path();
     let loaded = load(path, &Environment::default(), &Overlay::default()).unwrap();
-    let workload = Workload { subject: "system:serviceaccount:kube-system:acr-pull-proxy".to_owned(), region: None };
+    let workload =
+        Workload { subject: "system:serviceaccount:kube-system:acr-pull-proxy".to_owned(), region: None, issuer: None };
     documents(&loaded.config, &workload)
 }
 

@@ -132,6 +132,42 @@ pub(super) const REGISTRY: &[Row] = &[
         "reload it (SIGHUP), or name its configuration with --config",
         "reload it",
     ]),
+    sign(Sign::CriDisabled, Node, [
+        "`doctor`: containerd runs without its CRI plugin",
+        "\"cri\" is in disabled_plugins, as Docker's packages ship it",
+        "take \"cri\" out of disabled_plugins in containerd's config.toml and restart containerd",
+        "take cri out of disabled_plugins",
+    ]),
+    sign(Sign::NoConfigPath, Node, [
+        "`doctor`: containerd has no config_path",
+        "containerd before 2.2 reads no hosts.toml unless it is told where they are",
+        "set config_path to /etc/containerd/certs.d in containerd's config.toml and restart containerd",
+        "set config_path of containerd",
+    ]),
+    sign(Sign::JoinedConfigPath, Node, [
+        "`doctor`: config_path names several directories",
+        "containerd 2.1 and later take the list for one name when they pull through the transfer service",
+        "name one directory in config_path, or set use_local_image_pull = true, and restart containerd",
+        "name one directory in config_path",
+    ]),
+    sign(Sign::LegacyRegistry, Node, [
+        "`doctor`: config_path together with registry.mirrors",
+        "containerd does not load its CRI plugin with both, so that the node becomes NotReady",
+        "write the old mirrors as hosts.toml files, take them out of config.toml, and restart containerd",
+        "move registry.mirrors to hosts.toml",
+    ]),
+    sign(Sign::Rewritten, Node, [
+        "`doctor`: k3s or rke2 writes the directory at each start",
+        "these distributions generate hosts.toml from their own file",
+        "put the mirror into /etc/rancher/*/registries.yaml, which `doctor` prints, and restart the distribution",
+        "use registries.yaml",
+    ]),
+    sign(Sign::HostsEntry, Node, [
+        "`doctor`: a domain is not sent to the daemon",
+        "our entry is not in its hosts.toml, or containerd finds another file first",
+        "run `acr-pull-proxy hosts install`, which changes nothing but our own entry",
+        "run hosts install",
+    ]),
     sign(Sign::PullsElsewhere, Node, [
         "`doctor`: the request did not reach the daemon",
         "another program answers at `listen`",
