@@ -46,7 +46,7 @@ pub(super) fn render(status: &Status) -> String {
     for instance in &status.instances {
         instance::push(&mut page, instance, status.now);
     }
-    pulls::push(&mut page, &status.recent_pulls, status.now);
+    pulls::push(&mut page, status);
     if let Some(containerd) = &status.containerd {
         node::push(&mut page, containerd);
     }
@@ -75,8 +75,8 @@ fn push_header(page: &mut String, status: &Status) {
     ));
     let skew = status.clock_skew_seconds;
     let clock = match () {
-        () if skew >= NOTABLE_SKEW_SECONDS => format!("{skew:.0} s ahead of the cloud"),
-        () if skew <= -NOTABLE_SKEW_SECONDS => format!("{:.0} s behind the cloud", -skew),
+        () if skew >= NOTABLE_SKEW_SECONDS => format!("<strong>{skew:.0} s ahead of the cloud</strong>"),
+        () if skew <= -NOTABLE_SKEW_SECONDS => format!("<strong>{:.0} s behind the cloud</strong>", -skew),
         () => "agrees with the cloud".to_owned(),
     };
     let source = status.config.source.as_deref().unwrap_or("in memory");
@@ -85,7 +85,7 @@ fn push_header(page: &mut String, status: &Status) {
         ("Pulls come in at", format!("<code>{}</code>", escape(&status.listen))),
         ("Running for", html::time(status.started, &up)),
         ("Configuration", format!("<code>{}</code>, read {}", escape(source), ago(status.config.read, status.now))),
-        ("Clock of this node", escape(&clock)),
+        ("Clock of this node", clock),
     ] {
         page.push_str(&format!("<div><dt>{name}</dt><dd>{value}</dd></div>\n"));
     }

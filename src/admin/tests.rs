@@ -201,3 +201,14 @@ async fn the_life_left_is_told_in_words_and_in_the_length_of_a_bar() {
     let page = page_with(None, None).await;
     assert!(page.contains("Nothing is held"), "{page}");
 }
+
+#[tokio::test]
+async fn a_clock_that_is_off_and_a_login_that_is_not_renewed_are_told_from_a_failure() {
+    let mut status = picture(true, true);
+    status.clock_skew_seconds = -412.0;
+    status.instances[0].last_error = picture(true, false).instances[0].last_error.clone();
+    let (_, page) = ask(&of(status), Method::GET, "/").await;
+    assert!(page.contains("412 s behind the cloud") && page.contains("Renewing fails; pulls still work"), "{page}");
+    let (_, page) = ask(&of(picture(false, false)), Method::GET, "/").await;
+    assert!(page.contains("agrees with the cloud") && page.contains("Pulls fail"), "{page}");
+}

@@ -11,6 +11,7 @@ use crate::clock::SharedClock;
 use crate::cloud::CloudClock;
 use crate::config::Config;
 use crate::http::client::{self, BuildError, Client};
+use crate::oci::RegistryHost;
 use crate::proxy::Table;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::Memory;
@@ -88,6 +89,9 @@ impl Fleet {
     fn publish_of(&self, state: &State) {
         // Configured domains come first: the table gives a domain to the first that claims it, and what somebody wrote
         // down outranks what the cloud said.
+        for running in &state.running {
+            running.upstream().warm_up(&running.domains());
+        }
         let (asked, named): (Vec<_>, Vec<_>) = state.running.iter().partition(|running| running.asks());
         let entries = named.into_iter().chain(asked);
         let table = Table::build(entries.map(|running| (running.domains(), Arc::clone(running.upstream()))));
@@ -106,6 +110,11 @@ impl Fleet {
     pub(super) fn statuses(&self) -> Vec<InstanceStatus> {
         let running = self.state().running.clone();
         running.iter().map(|running| running.status()).collect()
+    }
+
+    /// Every domain that is served now.
+    pub(super) fn domains(&self) -> Vec<RegistryHost> {
+        self.state().running.iter().flat_map(|running| running.domains()).collect()
     }
 
     /// How far the node's clock is ahead of the cloud's.

@@ -5,6 +5,7 @@
 
 mod fleet;
 mod instance;
+mod node;
 mod report;
 mod sockets;
 
@@ -17,6 +18,7 @@ use tokio::task::JoinHandle;
 use crate::admin::{self, Admin};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, Unusable};
+use crate::containerd::Lookup;
 use crate::credentials::plan::PlanError;
 use crate::http::client::BuildError;
 use crate::oci::InstanceId;
@@ -25,6 +27,7 @@ use crate::telemetry::logs::LevelHandle;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
 use fleet::Fleet;
+use node::NodeView;
 use report::{Build, Reporter, Signals};
 pub use sockets::Sockets;
 
@@ -41,6 +44,8 @@ pub struct Surroundings {
     pub commit: &'static str,
     /// The limits of the face towards clients.
     pub proxy: proxy::Params,
+    /// Where the set-up of containerd is looked at for the status page; `None`: nowhere.
+    pub containerd: Option<Lookup>,
 }
 
 impl Default for Surroundings {
@@ -51,6 +56,7 @@ impl Default for Surroundings {
             source: None,
             commit: "unknown",
             proxy: proxy::Params::default(),
+            containerd: None,
         }
     }
 }
@@ -135,7 +141,11 @@ impl App {
         let (readiness, latch) = Readiness::new();
         let fleet = Fleet::start(config, Arc::clone(&surroundings.clock), metrics.clone())?;
         let build = Build { listen, commit: surroundings.commit, source: surroundings.source.clone() };
-        let signals = Signals { readiness: readiness.clone(), recent: metrics.recent_pulls().clone() };
+        let client_token_file = config.client_token_file.clone();
+        let look = surroundings.containerd.clone();
+        let look = look.map(|lookup| node::Params { lookup, listen, client_token_file });
+        let node = NodeView::start(look, &fleet);
+        let signals = Signals { readiness: readiness.clone(), recent: metrics.recent_pulls().clone(), node };
         let reporter = Reporter::new(build, Arc::clone(&fleet), signals, Arc::clone(&surroundings.clock));
         let reporter = Arc::new(reporter);
         metrics.config_read(true, surroundings.clock.now());

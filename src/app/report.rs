@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::SignedDuration;
 
 use super::fleet::Fleet;
+use super::node::NodeView;
 use crate::admin::Report;
 use crate::admin::status::{ConfigStatus, Moment, PullStatus, Status};
 use crate::clock::{SharedClock, Timestamp};
@@ -26,6 +27,7 @@ pub(super) struct Build {
 pub(super) struct Signals {
     pub(super) readiness: Readiness,
     pub(super) recent: RecentPulls,
+    pub(super) node: NodeView,
 }
 
 /// Puts the picture together.
@@ -33,8 +35,7 @@ pub(super) struct Signals {
 pub(super) struct Reporter {
     build: Build,
     fleet: Arc<Fleet>,
-    readiness: Readiness,
-    recent: RecentPulls,
+    signals: Signals,
     clock: SharedClock,
     started: Timestamp,
     config: Mutex<Reads>,
@@ -49,10 +50,9 @@ struct Reads {
 
 impl Reporter {
     pub(super) fn new(build: Build, fleet: Arc<Fleet>, signals: Signals, clock: SharedClock) -> Self {
-        let Signals { readiness, recent } = signals;
         let started = clock.now();
         let config = Mutex::new(Reads { in_use: started, refused: Vec::new() });
-        Self { build, fleet, readiness, recent, clock, started, config }
+        Self { build, fleet, signals, clock, started, config }
     }
 
     /// A configuration came into use.
@@ -85,7 +85,7 @@ impl Report for Reporter {
             now,
             started: moment(self.started),
             listen: self.build.listen.to_string(),
-            ready: self.readiness.is_ready() && instances.iter().all(|instance| instance.ready),
+            ready: self.signals.readiness.is_ready() && instances.iter().all(|instance| instance.ready),
             clock_skew_seconds: self.fleet.skew_seconds(),
             config: ConfigStatus {
                 source: self.build.source.clone(),
@@ -93,8 +93,8 @@ impl Report for Reporter {
                 refused: reads.refused.clone(),
             },
             instances,
-            recent_pulls: self.recent.shown(now.0).into_iter().map(pull_status).collect(),
-            containerd: None,
+            recent_pulls: self.signals.recent.shown(now.0).into_iter().map(pull_status).collect(),
+            containerd: self.signals.node.seen(),
         }
     }
 
@@ -108,8 +108,8 @@ fn pull_status(pull: RecentPull) -> PullStatus {
         at: Moment(pull.at),
         instance: pull.instance.to_string(),
         kind: pull.kind.as_str(),
-        repository: pull.repository,
-        reference: pull.reference,
+        repository: pull.repository.to_string(),
+        reference: pull.reference.to_string(),
         status: pull.status,
         bytes: pull.bytes,
         seconds: pull.took.as_secs_f64(),

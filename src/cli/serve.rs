@@ -12,6 +12,7 @@ use super::service_manager;
 use super::version::COMMIT;
 use crate::app::{App, Sockets, StartError, Surroundings};
 use crate::config::{Environment, Loaded, Overlay, Unusable, Watch};
+use crate::containerd::Lookup;
 use crate::error::chain;
 use crate::telemetry::logs;
 
@@ -43,7 +44,8 @@ pub(super) fn run(path: &Path, environment: Environment, overlay: Overlay) -> Re
         // Before anything else, so that a signal during the start is not lost.
         let signals = Signals::new().map_err(|error| system("signals cannot be received", &error))?;
         let source = Some(path.display().to_string());
-        let surroundings = Surroundings { level, source, commit: COMMIT, ..Surroundings::default() };
+        let containerd = Some(Lookup::default());
+        let surroundings = Surroundings { level, source, commit: COMMIT, containerd, ..Surroundings::default() };
         let sockets = Sockets::bind(&config, inherited).map_err(|error| not_started(&error))?;
         let app = App::start_on(sockets, &config, surroundings).map_err(|error| not_started(&error))?;
         service_manager::ready(SERVING);

@@ -91,7 +91,9 @@ type Found = (String, Settings, Option<&'static str>);
 /// The settings, where they were read, and who writes them at each start; or what was tried, and why it failed.
 fn read(lookup: &Lookup) -> Result<Found, (String, String)> {
     if let Some(path) = &lookup.config {
-        return file(path).map(|settings| (path.display().to_string(), settings, None));
+        let rewriter = REWRITERS.iter().find(|(_, generated)| path.ends_with(generated));
+        return file(path)
+            .map(|settings| (path.display().to_string(), settings, rewriter.map(|(platform, _)| *platform)));
     }
     for (platform, path) in REWRITERS {
         let path = lookup.root.join(path);

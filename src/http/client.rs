@@ -5,21 +5,18 @@
 
 mod error;
 
-use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http_body_util::BodyExt;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::Body;
-use super::dial::Dialer;
+use super::connector::{Connector, Offer};
 use super::driven;
+use super::origin::Origin;
 use super::resolve::{Resolver, Unresolved};
 use super::tls;
 use crate::error::{BoxError, cause_ref};
@@ -81,6 +78,7 @@ pub enum TargetHost {
 #[derive(Debug, Clone)]
 pub struct Client {
     pool: Pool,
+    connector: Connector,
     parts: Arc<Parts>,
 }
 
@@ -101,11 +99,10 @@ struct Parts {
     connect_timeout: Duration,
 }
 
-/// Which protocols are offered in the TLS handshake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Offer {
-    Http2AndHttp1,
-    Http1,
+impl Parts {
+    fn connector(&self, offer: Offer) -> Connector {
+        Connector::new(self.tls.clone(), Arc::clone(&self.resolver), self.connect_timeout, offer)
+    }
 }
 
 /// Why a client could not be built.
@@ -134,8 +131,9 @@ impl Client {
             resolver: Arc::new(Resolver::new(&params.overrides)),
             connect_timeout: params.connect_timeout,
         });
-        let pool = Pool::Tasks(Box::new(with_tasks(connector(&parts, Offer::Http2AndHttp1))));
-        Ok(Self { pool, parts })
+        let connector = parts.connector(Offer::Http2AndHttp1);
+        let pool = Pool::Tasks(Box::new(with_tasks(connector.clone())));
+        Ok(Self { pool, connector, parts })
     }
 
     /// A client with a pool of its own that speaks HTTP/1.1 only: for large bodies, which then have a TCP connection
@@ -143,8 +141,16 @@ impl Client {
     #[must_use]
     pub fn http1_only(&self) -> Self {
         let limits = driven::Limits { idle: POOL_IDLE, per_origin: POOL_PER_HOST, read_ahead: H1_READ_AHEAD };
-        let pool = Pool::Driven(driven::Pool::new(connector(&self.parts, Offer::Http1), limits));
-        Self { pool, parts: Arc::clone(&self.parts) }
+        let connector = self.parts.connector(Offer::Http1);
+        let pool = Pool::Driven(driven::Pool::new(connector.clone(), limits));
+        Self { pool, connector, parts: Arc::clone(&self.parts) }
+    }
+
+    /// Opens connections to `origin` ahead of need, so that `wanted` lie ready beside those that are in use; needs a
+    /// runtime. What stands in the way is left to the request that will meet it.
+    pub fn warm(&self, origin: &Origin, wanted: usize) {
+        let Ok(uri) = http::Uri::try_from(format!("{origin}/")) else { return };
+        self.connector.warm(&uri, wanted);
     }
 
     /// Where a connection to `host` would be tried, in order.
@@ -190,16 +196,6 @@ impl Client {
     }
 }
 
-fn connector(parts: &Parts, offer: Offer) -> Connector {
-    let tls = HttpsConnectorBuilder::new().with_tls_config(parts.tls.clone()).https_or_http();
-    let dialer = Dialer::new(Arc::clone(&parts.resolver));
-    let https = match offer {
-        Offer::Http2AndHttp1 => tls.enable_all_versions().wrap_connector(dialer),
-        Offer::Http1 => tls.enable_http1().wrap_connector(dialer),
-    };
-    Connector { https, timeout: parts.connect_timeout }
-}
-
 fn with_tasks(connector: Connector) -> legacy::Client<Connector, Body> {
     legacy::Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -211,34 +207,6 @@ fn with_tasks(connector: Connector) -> legacy::Client<Connector, Body> {
         .http2_keep_alive_interval(H2_PROBE)
         .http2_keep_alive_timeout(H2_PROBE_ANSWER)
         .build(connector)
-}
-
-/// TCP and TLS together, within one time limit.
-#[derive(Debug, Clone)]
-pub(super) struct Connector {
-    https: HttpsConnector<Dialer>,
-    timeout: Duration,
-}
-
-impl tower::Service<http::Uri> for Connector {
-    type Response = <HttpsConnector<Dialer> as tower::Service<http::Uri>>::Response;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.https.poll_ready(cx)
-    }
-
-    fn call(&mut self, uri: http::Uri) -> Self::Future {
-        let connecting = self.https.call(uri);
-        let limit = self.timeout;
-        Box::pin(async move {
-            match tokio::time::timeout(limit, connecting).await {
-                Ok(result) => result,
-                Err(_) => Err(format!("no TCP and TLS connection within {limit:?}").into()),
-            }
-        })
-    }
 }
 
 #[cfg(test)]

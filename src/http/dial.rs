@@ -89,6 +89,13 @@ async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
 #[derive(Debug)]
 pub(super) struct Socket(TokioIo<BufReader<TcpStream>>);
 
+impl Socket {
+    /// The TCP connection, to look at.
+    pub(super) fn tcp(&self) -> &TcpStream {
+        self.0.inner().get_ref()
+    }
+}
+
 impl Connection for Socket {
     fn connected(&self) -> Connected {
         Connected::new()

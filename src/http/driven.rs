@@ -26,7 +26,7 @@ use tokio::time::Instant;
 use tower::{Service, ServiceExt};
 
 use super::Body;
-use super::client::Connector;
+use super::connector::Connector;
 use crate::error::BoxError;
 
 /// Where a pooled connection goes to.

@@ -5,11 +5,13 @@
 
 pub mod body;
 pub mod client;
+mod connector;
 mod dial;
 mod driven;
 pub mod headers;
 pub mod listen;
 pub mod origin;
+mod ready;
 mod resolve;
 pub mod signed_url;
 mod tls;

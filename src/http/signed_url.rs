@@ -20,6 +20,13 @@ pub fn expiry(query: &str) -> Option<Timestamp> {
     Some(later(signed, Duration::from_secs(lifetime.into())))
 }
 
+/// Whether each connection that uses the URL has a speed limit of its own (`x-oss-traffic-limit`, OSS help,
+/// "Single-connection bandwidth throttling").
+#[must_use]
+pub fn is_limited(query: &str) -> bool {
+    parameter(query, "x-oss-traffic-limit").is_some()
+}
+
 /// `YYYYMMDDThhmmssZ`, as V4 signatures write a time.
 fn compact(text: &str) -> Option<Timestamp> {
     text.ends_with('Z').then(|| text.parse().ok())?
@@ -38,7 +45,7 @@ mod tests {
 
     use serde_json::Value;
 
-    use super::expiry;
+    use super::{expiry, is_limited};
     use crate::clock::{Timestamp, later};
 
     #[test]
@@ -55,6 +62,12 @@ mod tests {
             }
         }
         assert_eq!(seen, 8);
+    }
+
+    #[test]
+    fn a_limit_is_seen() {
+        assert!(is_limited("Expires=5&x-oss-traffic-limit=123493535&Signature=x"));
+        assert!(!is_limited("Expires=5&Signature=x-oss-traffic-limit"));
     }
 
     #[test]

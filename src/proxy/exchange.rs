@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::http::Body;
 use crate::http::body::{End, Passage, metered};
 use crate::http::headers::X_REQUEST_ID;
-use crate::oci::Resource;
+use crate::oci::{Reference, RepositoryName, Resource};
 use crate::telemetry::logs;
 use crate::telemetry::metrics::{Answered, InstanceMetrics, Kind, Method};
 use crate::telemetry::pulls::{Outcome, RecentPull, RecentPulls, Resumes};
@@ -73,9 +73,9 @@ struct About {
 #[derive(Debug)]
 struct Pulled {
     upstream: Arc<Upstream>,
-    repository: String,
-    /// The tag or digest; nothing for a list.
-    reference: String,
+    repository: RepositoryName,
+    /// The tag or digest; `None` for a list of tags.
+    reference: Option<Reference>,
 }
 
 impl Subject {
@@ -83,11 +83,11 @@ impl Subject {
     pub(super) fn pull(&self, upstream: &Arc<Upstream>, what: (&Place, &Resource), kind: Kind, method: Method) {
         let (place, resource) = what;
         let reference = match resource {
-            Resource::Manifest(reference) => reference.to_string(),
-            Resource::Blob(digest) | Resource::Referrers { digest, .. } => digest.to_string(),
-            Resource::Tags { .. } => String::new(),
+            Resource::Manifest(reference) => Some(reference.clone()),
+            Resource::Blob(digest) | Resource::Referrers { digest, .. } => Some(Reference::Digest(digest.clone())),
+            Resource::Tags { .. } => None,
         };
-        let repository = place.repository.to_string();
+        let repository = place.repository.clone();
         let pull = Pulled { upstream: Arc::clone(upstream), repository, reference };
         self.note(About { metrics: Arc::clone(upstream.metrics()), pull: Some(pull), kind, method });
     }
@@ -180,8 +180,8 @@ impl Exchange {
                 target: logs::AUDIT,
                 request_id = self.id.as_str(),
                 %instance,
-                repository = pulled.repository,
-                reference = pulled.reference,
+                repository = %pulled.repository,
+                reference = pulled.reference.as_ref().map(tracing::field::display),
                 kind = kind.as_str(),
                 bytes,
                 milliseconds,
@@ -194,8 +194,8 @@ impl Exchange {
             tracing::debug!(
                 request_id = self.id.as_str(),
                 %instance,
-                repository = pulled.repository,
-                reference = pulled.reference,
+                repository = %pulled.repository,
+                reference = pulled.reference.as_ref().map(tracing::field::display),
                 kind = kind.as_str(),
                 method = method.as_str(),
                 status,
@@ -204,13 +204,15 @@ impl Exchange {
                 "answered"
             );
         }
-        if moved || (content && status >= 400) {
+        if (moved || (content && status >= 400))
+            && let Some(reference) = &pulled.reference
+        {
             self.recent.push(RecentPull {
                 at: pulled.upstream.now(),
                 instance: instance.clone(),
                 kind,
                 repository: pulled.repository.clone(),
-                reference: pulled.reference.clone(),
+                reference: reference.clone(),
                 status,
                 bytes,
                 took,

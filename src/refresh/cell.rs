@@ -63,6 +63,8 @@ struct State<L: Load> {
     /// Values in a row that were refused soon after their issue.
     refusals: u32,
     failure: Option<(Timestamp, Arc<L::Error>)>,
+    /// When the first of the loads that failed in a row ended.
+    failing_since: Option<Instant>,
 }
 
 impl<L: Load> State<L> {
@@ -91,7 +93,7 @@ impl<L: Load> RefreshCell<L> {
             current: ArcSwapOption::empty(),
             due: AtomicI64::new(i64::MIN),
             nearer: Notify::new(),
-            state: Mutex::new(State { running: None, failures: 0, refusals: 0, failure: None }),
+            state: Mutex::new(State { running: None, failures: 0, refusals: 0, failure: None, failing_since: None }),
         }))
     }
 
@@ -124,19 +126,21 @@ impl<L: Load> RefreshCell<L> {
 
     /// The value, asked for again after a failure that may pass, as long as its back-off ends within `patience`.
     ///
-    /// For callers who would fail somebody over a fault of a moment. All of them together wait for the same next load.
+    /// For callers who would fail somebody over a fault of a moment. All of them together wait for the same next load; once
+    /// loads have failed for as long as `patience`, it is no fault of a moment, and nobody waits any more.
     ///
     /// # Errors
     /// As [`fetch`](Self::fetch).
     pub async fn fetch_within(&self, patience: Duration) -> Outcome<L> {
-        let deadline = Instant::now() + patience;
+        let asked = Instant::now();
         loop {
             let error = match self.fetch().await {
                 Err(error) if matches!(error.retry(), Retry::Later(_)) => error,
                 outcome => return outcome,
             };
             let next = Instant::now() + self.pause();
-            if next >= deadline {
+            let since = self.state().failing_since.unwrap_or(asked).min(asked);
+            if next >= since + patience {
                 return Err(error);
             }
             tokio::time::sleep_until(next).await;

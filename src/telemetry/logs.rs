@@ -1,7 +1,7 @@
 //! The log: one line per event on standard error, as JSON or for eyes, with a level that can change while running.
 //!
 //! The level is that of the daemon; libraries stay at warnings, since their debug lines know no secrets from data. The
-//! same complaint over and over is written once in a while, with a count ([`throttle`]).
+//! same complaint over and over is written once in a while, with a count (`throttle`).
 
 mod json;
 mod throttle;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::metrics::Kind;
 use crate::clock::{Timestamp, until};
-use crate::oci::InstanceId;
+use crate::oci::{InstanceId, Reference, RepositoryName};
 
 /// Most pulls that are remembered: an image of a dozen layers on each of some pods that start together, and at about
 /// 300 bytes each nothing to a node.
@@ -57,10 +57,10 @@ pub struct RecentPull {
     pub instance: InstanceId,
     /// Manifest or blob.
     pub kind: Kind,
-    /// The repository, as the client named it.
-    pub repository: String,
-    /// The tag or digest, as the client named it.
-    pub reference: String,
+    /// The repository.
+    pub repository: RepositoryName,
+    /// The tag or digest.
+    pub reference: Reference,
     /// The status of the answer.
     pub status: u16,
     /// Bytes of content that were delivered.
@@ -125,7 +125,7 @@ mod tests {
 
     use super::{MOST, Outcome, RecentPull, RecentPulls, SHOWN};
     use crate::clock::{Timestamp, later};
-    use crate::oci::InstanceId;
+    use crate::oci::{InstanceId, Reference, RepositoryName, Tag};
     use crate::telemetry::metrics::Kind;
 
     fn pull(at: Timestamp, reference: &str) -> RecentPull {
@@ -133,8 +133,8 @@ mod tests {
             at,
             instance: InstanceId::parse("cri-1").unwrap(),
             kind: Kind::Blob,
-            repository: "team/app".to_owned(),
-            reference: reference.to_owned(),
+            repository: RepositoryName::parse("team/app").unwrap(),
+            reference: Reference::Tag(Tag::parse(reference).unwrap()),
             status: 200,
             bytes: 1,
             took: Duration::ZERO,
@@ -151,7 +151,8 @@ mod tests {
         pulls.push(pull(start, "old"));
         pulls.push(pull(later(start, SHOWN / 2), "middle"));
         pulls.push(pull(later(start, SHOWN), "new"));
-        let shown: Vec<_> = pulls.shown(later(start, SHOWN)).into_iter().map(|pull| pull.reference).collect();
+        let shown: Vec<_> =
+            pulls.shown(later(start, SHOWN)).into_iter().map(|pull| pull.reference.to_string()).collect();
         assert_eq!(shown, ["new", "middle"]);
     }
 
@@ -163,6 +164,6 @@ mod tests {
         }
         let shown = pulls.shown(Timestamp::UNIX_EPOCH);
         assert_eq!(shown.len(), MOST);
-        assert_eq!(shown[0].reference, (MOST * 3 - 1).to_string());
+        assert_eq!(shown[0].reference.to_string(), (MOST * 3 - 1).to_string());
     }
 }

@@ -257,3 +257,16 @@ async fn the_longest_life_of_a_bearer_is_that_of_its_login() {
     assert_eq!(role(setup::PULL_ROLE).as_str(), setup::PULL_ROLE);
     node.source.refused(&node.host, &scope("team/never-asked"), &bearer, None);
 }
+
+#[tokio::test]
+async fn a_region_that_is_not_configured_is_asked_for_once_by_all_who_need_it() {
+    let sim = CloudSim::start().await.unwrap();
+    let mut params = params(access_key(&sim, setup::USER_B), &[]);
+    params.region = None;
+    let node = Node::new(sim, params);
+    // Nobody may go on without a region because somebody else is just asking for it.
+    let (login, domains) = tokio::join!(node.source.prewarm(), node.source.domains());
+    assert!(login.is_ok() && domains.is_ok(), "{login:?} {domains:?}");
+    let asked = node.sim.journal().count_where(|entry| entry.path.ends_with("region-id"));
+    assert_eq!(asked, 1);
+}

@@ -154,7 +154,7 @@ impl Upstream {
         }
         answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(whole.end - whole.position));
         let body = if whole.end > first.end {
-            ordered(source, whole, first, body)
+            ordered(source, whole, first, body, opened.slow)
         } else {
             Arc::new(source).stream(first, body)
         };

@@ -26,6 +26,8 @@ pub(super) struct Opened {
     pub(super) response: Response<Body>,
     /// Who sent it.
     pub(super) host: String,
+    /// Whether one connection there is likely to be slower than the line: it is far away, or has a limit of its own.
+    pub(super) slow: bool,
 }
 
 /// Where the registry says a blob is.
@@ -165,12 +167,13 @@ impl Upstream {
         let response = self.ask(place, &question, budget).await?;
         let host = place.host.to_string();
         if !response.status().is_redirection() {
-            return Ok(Found::Here(Arc::new(Mutex::new(Some(Opened { response, host })))));
+            return Ok(Found::Here(Arc::new(Mutex::new(Some(Opened { response, host, slow: false })))));
         }
         self.parts.metrics.blob_redirected();
         // A relative location would lead back to the registry, without a bearer: there is nothing there.
         let uri = location(&response).and_then(SafeUri::parse);
         let uri = self.admit(uri.map_err(|source| UpstreamError::RedirectMalformed { host, source })?)?;
+        self.note_bucket(&uri);
         if let Some(expires) = uri.query().and_then(signed_url::expiry) {
             self.parts.memory.urls.keep(key.clone(), Signed { uri: uri.clone(), expires }, 1);
         }

@@ -23,8 +23,10 @@ mod recent;
 mod redirect;
 mod retry;
 mod send;
+mod warm;
 mod width;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -42,6 +44,7 @@ use self::send::Budget;
 use self::width::Learnt;
 use crate::clock::{SharedClock, Timestamp};
 use crate::http::client::Client;
+use crate::http::origin::Origin;
 use crate::http::{Body, headers};
 use crate::oci::{InstanceId, RegistryHost, RepositoryName, Resource};
 use crate::telemetry::metrics::InstanceMetrics;
@@ -123,6 +126,11 @@ pub struct Upstream {
     /// How many connections the last blob was worth.
     learnt: Mutex<Option<Learnt>>,
     role: String,
+    /// Where the last blob came from.
+    bucket: Mutex<Option<Origin>>,
+    /// Whether the registry is far away, and whether it speaks HTTP/2.
+    far: AtomicBool,
+    multiplexed: AtomicBool,
     parts: Parts,
 }
 
@@ -164,6 +172,9 @@ impl Upstream {
             fetching: Flights::default(),
             learnt: Mutex::default(),
             role: params.role,
+            bucket: Mutex::default(),
+            far: AtomicBool::new(false),
+            multiplexed: AtomicBool::new(false),
             parts,
         })
     }

@@ -33,7 +33,7 @@ const UNUSED: Duration = Duration::from_secs(10);
 /// How long what was fetched ahead for a manifest counts as done. Signed URLs live longer.
 const DONE: Duration = Duration::from_secs(60);
 /// Requests at once for one manifest: more than the three that containerd has, few enough for a registry's limits.
-const AT_ONCE: usize = 8;
+pub(super) const AT_ONCE: usize = 8;
 /// Blobs looked at for one manifest; larger images have so much to transfer that round trips do not matter.
 const MOST: usize = 64;
 
@@ -60,6 +60,9 @@ impl Upstream {
         let reach = if head || self.blobs.mode == BlobMode::Redirect { Reach::Manifest } else { Reach::Blobs };
         if manifest.status != StatusCode::OK || !manifest.begin_to_follow(reach) {
             return;
+        }
+        if reach == Reach::Blobs {
+            self.warm_for_layers(place);
         }
         let (upstream, place, manifest) = (Arc::clone(self), place.clone(), Arc::clone(manifest));
         tokio::spawn(async move { upstream.follow_manifest(&place, &manifest, reach).await }.in_current_span());

@@ -44,12 +44,12 @@ enum Reading {
     Ended,
 }
 
-/// The body of `whole`, whose `first` bytes are read from `body`.
-pub(super) fn ordered(source: Source, whole: Span, first: Span, body: Body) -> Body {
+/// The body of `whole`, whose `first` bytes are read from `body`; `slow`: one connection is likely to be slower than the line.
+pub(super) fn ordered(source: Source, whole: Span, first: Span, body: Body, slow: bool) -> Body {
     let source = Arc::new(source);
     let upstream = &source.upstream;
     let most = upstream.blobs.connections;
-    let width = Width::new(most, upstream.learnt(), Instant::now());
+    let width = Width::new(most, upstream.learnt(), slow, Instant::now());
     let plan = Plan::new(first.end..whole.end, upstream.blobs.part_size);
     let seat = upstream.parts.memory.seat();
     let reading = Reading::Directly(Arc::clone(&source).stream(first, body));
@@ -92,6 +92,7 @@ impl Ordered {
                 open: present + self.waiting.iter().filter(|part| part.is_open()).count(),
                 waiting: self.waiting.len(),
                 left: self.part_end - self.position,
+                unread: self.end - self.position,
                 held: of_present + held.sum::<u64>(),
                 share: self.seat.share(),
             };

@@ -38,6 +38,8 @@ pub(super) struct Standing {
     pub(super) waiting: usize,
     /// Bytes that are still to be read of the present part.
     pub(super) left: u64,
+    /// Bytes that are still to be read of the whole.
+    pub(super) unread: u64,
     /// Bytes of memory held.
     pub(super) held: u64,
     /// Bytes of memory it may hold.
@@ -67,8 +69,9 @@ impl Plan {
         let part = |length: u64, ahead| Some(Part { bytes: self.rest.start..self.rest.start + length, ahead });
         if standing.width > 1 && standing.open < standing.width {
             let width = standing.width as u64;
-            // The rest is dealt out in ever smaller parts, so that all connections end at about the same time.
-            let fair = rest.div_ceil(width).min(self.part_size).min(standing.share / width).max(LEAST).min(rest);
+            // What is not read yet is dealt out evenly, so that all connections end at about the same time.
+            let fair =
+                standing.unread.div_ceil(width).min(self.part_size).min(standing.share / width).max(LEAST).min(rest);
             if standing.held + fair <= standing.share {
                 return part(fair, true);
             }
@@ -93,7 +96,8 @@ mod tests {
     use super::{FIRST, LARGEST_PLAIN, LEAD, LEAST, Part, Plan, Standing};
 
     const MIB: u64 = 1024 * 1024;
-    const IDLE: Standing = Standing { width: 1, open: 1, waiting: 0, left: 0, held: 0, share: 64 * MIB };
+    const IDLE: Standing =
+        Standing { width: 1, open: 1, waiting: 0, left: 0, unread: 25 * MIB, held: 0, share: 64 * MIB };
 
     #[test]
     fn one_connection_asks_for_the_next_part_when_the_present_one_is_nearly_over() {
@@ -121,8 +125,11 @@ mod tests {
             lengths.push(part.bytes.end - part.bytes.start);
             plan.take(&part);
         }
-        assert!(lengths.is_sorted_by(|a, b| a >= b), "{lengths:?}");
+        assert_eq!(lengths, [25 * MIB / 4; 3]);
         assert_eq!(plan.next(&Standing { width: 4, open: 4, left: FIRST, ..IDLE }), None);
+        // The connection that had the shorter first part gets what is left.
+        let last = plan.next(&Standing { width: 4, open: 3, ..IDLE }).unwrap();
+        assert_eq!((last.bytes.end - last.bytes.start, last.bytes.end), (25 * MIB / 4 - FIRST, 25 * MIB));
     }
 
     #[test]
@@ -135,8 +142,17 @@ mod tests {
 
     fn standing() -> impl Strategy<Value = Standing> {
         let memory = prop_oneof![Just(0), 0..200 * MIB];
-        (1_usize..9, 0_usize..9, 0_usize..9, 0..20 * MIB, memory.clone(), memory)
-            .prop_map(|(width, open, waiting, left, held, share)| Standing { width, open, waiting, left, held, share })
+        (1_usize..9, 0_usize..9, 0_usize..9, 0..20 * MIB, 0..3000 * MIB, memory.clone(), memory).prop_map(
+            |(width, open, waiting, left, unread, held, share)| Standing {
+                width,
+                open,
+                waiting,
+                left,
+                unread,
+                held,
+                share,
+            },
+        )
     }
 
     proptest! {

@@ -6,17 +6,19 @@
 
 use http::header::{LOCATION, RANGE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::allow::is_bucket;
 use super::locate::Opened;
 use super::retry;
 use super::send::{Budget, error_text, failure, throttled};
+use super::warm::FAR;
 use super::{Upstream, UpstreamError};
 use crate::http::Body;
 use crate::http::body::empty;
 use crate::http::headers;
 use crate::http::origin::{SafeUri, UriError};
+use crate::http::signed_url;
 use crate::telemetry::metrics::{Outcome, Target};
 
 /// Most hops behind the registry's redirect; ACR needs one.
@@ -48,10 +50,12 @@ impl Upstream {
     ) -> Result<Opened, FollowError> {
         for _ in 0..MOST_HOPS {
             let host = uri.origin().host().to_owned();
+            let begun = Instant::now();
             let response = self.fetch_from(&uri, range, budget).await?;
+            let slow = begun.elapsed() >= FAR || uri.query().is_some_and(signed_url::is_limited);
             match response.status() {
                 StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
-                    return Ok(Opened { response, host });
+                    return Ok(Opened { response, host, slow });
                 }
                 status if status.is_redirection() => {
                     let next = location(&response).and_then(|location| uri.join(location));

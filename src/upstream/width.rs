@@ -2,7 +2,8 @@
 //!
 //! A connection to a bucket may have a speed limit of its own, signed into the URL, or a round trip so long that its
 //! window is the limit; then two are twice as fast. Or the line is full with one, and a second only costs. So a stream
-//! begins with one, doubles as long as that made it faster, and goes back to where it was when it did not.
+//! begins with one, doubles as long as that made it faster, and goes back to where it was when it did not. Where it is
+//! known beforehand that one will be slow, it begins with all of them: a layer is over before growth has found that out.
 
 use std::time::Duration;
 
@@ -39,11 +40,19 @@ pub(super) struct Learnt {
     at: Instant,
 }
 
+impl Learnt {
+    /// Connections that one blob was worth.
+    pub(super) const fn width(&self) -> usize {
+        self.width
+    }
+}
+
 impl Width {
-    /// Begins with what was learnt, or with one connection.
-    pub(super) fn new(most: usize, learnt: Option<Learnt>, now: Instant) -> Self {
+    /// Begins with what was learnt; else with all where one connection is likely to be `slow`, and with one where not.
+    pub(super) fn new(most: usize, learnt: Option<Learnt>, slow: bool, now: Instant) -> Self {
         let learnt = learnt.filter(|learnt| now.duration_since(learnt.at) < REMEMBERED);
-        let width = learnt.map_or(1, |learnt| learnt.width).clamp(1, most.max(1));
+        let guess = if slow { most } else { 1 };
+        let width = learnt.map_or(guess, |learnt| learnt.width).clamp(1, most.max(1));
         Self { now: width, most: most.max(1), begun: None, before: None, hold: None }
     }
 
@@ -112,30 +121,36 @@ mod tests {
 
     #[test]
     fn a_limit_for_each_connection_is_multiplied_up_to_what_is_allowed() {
-        let mut width = Width::new(6, None, Instant::now());
+        let mut width = Width::new(6, None, false, Instant::now());
         let (now, learnt) = run(&mut width, 40, |connections| 15_000_000 * connections as u64);
         assert_eq!((now, learnt.unwrap().width), (6, 6));
-        assert_eq!(Width::new(6, learnt, Instant::now()).get(), 6);
-        assert_eq!(Width::new(4, learnt, Instant::now()).get(), 4);
+        assert_eq!(Width::new(6, learnt, false, Instant::now()).get(), 6);
+        assert_eq!(Width::new(4, learnt, false, Instant::now()).get(), 4);
+        assert_eq!(Width::new(4, None, true, Instant::now()).get(), 4);
     }
 
     #[test]
     fn a_line_that_one_connection_fills_gets_one() {
-        let mut width = Width::new(8, None, Instant::now());
+        let mut width = Width::new(8, None, false, Instant::now());
         let (now, learnt) = run(&mut width, 40, |_| 100_000_000);
-        assert_eq!((now, learnt.unwrap().width), (1, 1));
+        assert_eq!((now, learnt.unwrap().width()), (1, 1));
+        assert_eq!(
+            Width::new(8, learnt, true, Instant::now()).get(),
+            1,
+            "what was measured outweighs what was guessed"
+        );
     }
 
     #[test]
     fn growth_ends_where_it_brings_nothing() {
-        let mut width = Width::new(8, None, Instant::now());
+        let mut width = Width::new(8, None, false, Instant::now());
         let (now, _) = run(&mut width, 60, |connections| 10_000_000 * connections.min(2) as u64);
         assert_eq!(now, 2);
     }
 
     #[test]
     fn a_line_that_became_better_is_found_after_a_while() {
-        let mut width = Width::new(2, None, Instant::now());
+        let mut width = Width::new(2, None, false, Instant::now());
         assert_eq!(run(&mut width, 40, |_| 1_000_000).0, 1);
         let later = Instant::now() + HOLD * 2;
         for step in 0..4 {
@@ -146,7 +161,7 @@ mod tests {
 
     #[test]
     fn nothing_is_judged_while_a_connection_is_being_opened() {
-        let mut width = Width::new(4, None, Instant::now());
+        let mut width = Width::new(4, None, false, Instant::now());
         let start = Instant::now();
         for step in 0..100 {
             assert!(width.observe(start + WINDOW * step, 0, false).is_none());

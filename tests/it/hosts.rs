@@ -27,7 +27,8 @@ struct Place {
 impl Place {
     /// A node that serves `domains` and has no hosts.toml yet.
     fn serving(domains: &[&str]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        // In memory, where there is room: a run of the tests makes some ten thousand calls of fsync.
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let config = format!(
             "instances:\n  - instanceId: cri-abcd1234efgh5678\n    regionId: cn-hangzhou\n    domains: {}\n",
             domains.join(",")
@@ -223,6 +224,9 @@ fn without_a_daemon_to_ask_the_unknown_domains_are_named_and_nothing_is_taken_aw
     let output = place.run(&["install"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("cri-abcd1234efgh5678"), "{}", stderr(&output));
+    let output = place.run(&["install", "--wait", "1"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("not ready within 1 s"), "{}", stderr(&output));
     assert!(place.file("old.example.com").exists());
 }
 

@@ -24,6 +24,7 @@ mod readme;
 mod rolling;
 mod secrets;
 mod serve;
+mod service_manager;
 mod support;
 mod systemd;
 mod telemetry;

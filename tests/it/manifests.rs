@@ -196,16 +196,29 @@ fn strict_and_metrics_are_added_by_their_components_only() {
     assert!(strict("everything") && !strict("rrsa"));
     let text = serde_json::to_string(&kept("everything")).unwrap();
     assert!(text.contains("ACR_PULL_PROXY_ADMIN") && text.contains("$(HOST_IP):7081"));
-    // Every metric that an alert asks for is one that the daemon has.
-    let metrics = acr_pull_proxy::telemetry::metrics::Metrics::new();
-    metrics.config_read(true, acr_pull_proxy::clock::Timestamp::UNIX_EPOCH);
-    let known = metrics.render().expect("metrics");
-    let asked = text.split("acr_pull_proxy_").skip(1);
-    for name in asked.filter_map(|rest| rest.split(|letter: char| !letter.is_ascii_lowercase() && letter != '_').next())
-    {
-        let name = format!("acr_pull_proxy_{name}");
-        let source = fs::read_to_string(path("src/telemetry/metrics.rs")).expect("the metrics");
-        let bare = name.trim_start_matches("acr_pull_proxy_");
-        assert!(known.contains(&name) || source.contains(&format!("\"{bare}\"")), "{name} is not a metric");
-    }
+}
+
+#[test]
+fn the_init_container_sends_containerd_to_the_daemon_and_the_cleanup_takes_that_back() {
+    let node = tempfile::tempdir().unwrap();
+    let run = |name: &str| {
+        let arguments = items(&pod(name)["initContainers"][0]["args"]);
+        let arguments = arguments.iter().filter_map(Value::as_str);
+        let arguments = arguments.map(|word| word.replace("/host/certs.d", &node.path().display().to_string()));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_acr-pull-proxy"));
+        command.env_clear().args(arguments);
+        command.env("ACR_PULL_PROXY_CONFIG", path("daemonset/overlays/rrsa/config.yaml"));
+        let output = command.output().expect("the daemon");
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let file = node.path().join("demo-registry.cn-hangzhou.cr.aliyuncs.com/hosts.toml");
+    run("rrsa");
+    let lax = fs::read_to_string(&file).expect("hosts.toml");
+    assert!(lax.contains("[host.\"http://127.0.0.1:7080\"]"), "{lax}");
+    run("rrsa");
+    assert_eq!(fs::read_to_string(&file).expect("hosts.toml"), lax, "a second start changes nothing");
+    run("everything");
+    assert_ne!(fs::read_to_string(&file).expect("hosts.toml"), lax, "strict");
+    run("cleanup");
+    assert!(!file.exists());
 }

@@ -4,17 +4,22 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use acr_pull_proxy::app::{App, Surroundings};
+use acr_pull_proxy::containerd::Lookup;
 use cloudsim::fault::{Effect, Fault};
 use cloudsim::image::Image;
 use cloudsim::journal::Service;
 use cloudsim::ram::setup::{CLUSTER_ROLE, INSTANCE, PULL_ROLE};
 use cloudsim::{CloudSim, Method};
 
-use crate::support::node::get;
+use crate::support::node::{self, get};
 use crate::support::{DOMAIN, Node, REPOSITORY, TAG, blob, manifest};
 
 /// How long a line of the log may take.
 const LINE_LIMIT: Duration = Duration::from_secs(20);
+
+/// How often the page is asked whether it says something; nothing tells us.
+const POLL: Duration = Duration::from_millis(100);
 
 /// How often the name of a bar's filling stands in the style itself.
 const STYLE_MENTIONS: usize = 2;
@@ -77,14 +82,15 @@ async fn overflow(admin: std::net::SocketAddr, width: u32) -> i64 {
     title.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("not measured: {dom}"))
 }
 
-/// A node that has pulled its image, one layer of it over a connection that broke.
+/// A node that has pulled its image over connections that break after each megabyte.
 async fn pulled() -> Node {
     let node = Node::with(Method::MultiHop, Image::random(3, 3 << 20, 1)).await;
     node.mirror.get(&manifest(TAG)).await.expect(200);
-    node.cloud.fault(Fault::on(Service::Oss, Effect::CutAfter(1 << 20)).once());
+    node.cloud.fault(Fault::on(Service::Oss, Effect::CutAfter(1 << 20)));
     for (digest, _) in &node.image.blobs {
         assert!(node.mirror.get(&blob(digest)).await.expect(200).complete);
     }
+    node.cloud.faults().clear();
     node.mirror.get(&manifest("v2")).await.expect(404);
     node
 }
@@ -94,17 +100,9 @@ async fn a_healthy_node_shows_its_chain_and_its_pulls() {
     let node = pulled().await;
     let url = format!("http://{}/", node.daemon.admin);
     let dom = dom(&url, &[]);
-    for shown in [
-        "Ready",
-        INSTANCE,
-        DOMAIN,
-        CLUSTER_ROLE,
-        PULL_ROLE,
-        " left</time>",
-        REPOSITORY,
-        "resumed once",
-        "refused with 404",
-    ] {
+    for shown in
+        ["Ready", INSTANCE, DOMAIN, CLUSTER_ROLE, PULL_ROLE, " left</time>", REPOSITORY, "resumed ", "refused with 404"]
+    {
         assert!(dom.contains(shown), "{shown} is missing in {dom}");
     }
     assert_eq!(dom.matches("life-left").count() - STYLE_MENTIONS, 4, "one bar for each step: {dom}");
@@ -151,4 +149,34 @@ async fn a_sick_node_says_where_it_fails_why_and_what_to_do() {
     }
     pictures(&url, "sick");
     node.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_tells_whether_containerd_asks_this_daemon() {
+    let cloud = CloudSim::start().await.unwrap();
+    let config = cloud.node_config(Method::WorkerRole);
+    let certs = tempfile::tempdir().unwrap();
+    let containerd = Some(Lookup { certs_dir: Some(certs.path().to_path_buf()), ..Lookup::default() });
+    let surroundings = Surroundings { containerd, ..Surroundings::default() };
+    let app = App::start(node::Node::parse(&config), surroundings).await.unwrap();
+    let page_says = async |words: &str| {
+        let said = async {
+            while !get(app.admin_addr(), "/").await.1.contains(words) {
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        let said = tokio::time::timeout(LINE_LIMIT, said).await;
+        assert!(said.is_ok(), "'{words}' is not on the page");
+    };
+    page_says("has no hosts.toml").await;
+
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), config).unwrap();
+    let mut install = Command::new(env!("CARGO_BIN_EXE_acr-pull-proxy"));
+    install.env_clear().args(["hosts", "install", "--listen", &app.listen_addr().to_string(), "--certs-dir"]);
+    let output = install.arg(certs.path()).arg("--config").arg(file.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    page_says("asks this daemon").await;
+    assert!(!get(app.admin_addr(), "/").await.1.contains("has no hosts.toml"));
+    app.shutdown().await;
 }

@@ -13,7 +13,8 @@ use cloudsim::ram::{Role, setup};
 use cloudsim::{CloudSim, Method};
 use http::StatusCode;
 
-use crate::support::client::{Mirror, Reply};
+use crate::support::client::Reply;
+use crate::support::node::get;
 use crate::support::{DOMAIN, Node, REPOSITORY, TAG, blob, manifest};
 
 /// The shortest piece of a secret that counts as one.
@@ -71,8 +72,8 @@ fn echoes(service: Service, given: &str) -> Vec<Effect> {
 fn given(cloud: &CloudSim, service: Service) -> String {
     let all = cloud.issued_secrets();
     let some = |kind: &dyn Fn(&str) -> bool| -> Vec<String> {
-        let newest = all.iter().rev().filter(|secret| kind(secret)).take(3);
-        newest.map(|secret| secret.chars().take(60).collect()).collect()
+        let newest = all.iter().rev().filter(|secret| kind(secret)).take(9);
+        newest.map(|secret| secret.chars().take(24).collect()).collect()
     };
     let found = match service {
         Service::Sts | Service::Cr => some(&|secret| secret.starts_with("CAIS")),
@@ -118,11 +119,17 @@ async fn drive(method: Method) {
         }
         for (number, effect) in echoes(service, &given(&node.cloud, service)).into_iter().enumerate() {
             let fault = node.cloud.fault(Fault::on(service, effect).once());
-            let path = format!("/v2/team/{}-{number}/manifests/v1?ns={DOMAIN}", service_name(service));
+            let path = match service {
+                Service::Oss => layer.clone(),
+                // With the bearer that was issued last, and that the registry is given again.
+                Service::Registry => manifest(&format!("absent-{number}")),
+                // A repository of its own needs a bearer of its own.
+                _ => format!("/v2/team/{service:?}-{number}/manifests/v1?ns={DOMAIN}").to_lowercase(),
+            };
             let met = async {
                 while node.cloud.faults().struck(fault) == 0 {
                     tokio::time::sleep(POLL).await;
-                    answers.pull(&node, if service == Service::Oss { &layer } else { &path }).await;
+                    answers.pull(&node, &path).await;
                 }
             };
             tokio::time::timeout(LIMIT, met).await.unwrap_or_else(|_| panic!("{method:?}: {service:?} was not asked"));
@@ -134,17 +141,11 @@ async fn drive(method: Method) {
     look_everywhere(method, node, answers).await;
 }
 
-/// A name for the repositories that are pulled while a service fails: each needs a bearer of its own.
-fn service_name(service: Service) -> String {
-    format!("{service:?}").to_lowercase()
-}
-
 async fn look_everywhere(method: Method, node: Node, answers: Answers) {
     let Node { cloud, daemon, .. } = node;
-    let operators = Mirror::at(daemon.admin);
     let mut shown = vec![("answers", answers.0)];
     for path in ["/metrics", "/status", "/", "/readyz", "/absent"] {
-        shown.push((path, operators.get(path).await.text()));
+        shown.push((path, get(daemon.admin, path).await.1));
     }
     shown.push(("log", daemon.stop()));
     let mut secrets = cloud.issued_secrets();

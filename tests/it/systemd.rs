@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::support::client::Mirror;
 use crate::support::puller::Pulls;
-use crate::support::{LIMIT, POLL, REPOSITORY, TAG};
+use crate::support::{DOMAIN, LIMIT, POLL, REPOSITORY, TAG};
 use machine::Machine;
 
 const SERVICE: &str = "acr-pull-proxy.service";
@@ -29,6 +29,9 @@ const PULLS: usize = 100;
 
 /// A watchdog that is due within a test.
 const SHORT_WATCHDOG: &str = "[Service]\nWatchdogSec=2s\n";
+
+/// Where the containerd of the machine would look.
+const CERTS_DIR: &str = "/etc/containerd/certs.d";
 
 fn unit(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd").join(name)
@@ -71,6 +74,8 @@ impl Node {
             (format!("{units}/{SERVICE}"), read(SERVICE)),
             (format!("{units}/{SOCKET}"), socket),
             (format!("{units}/{SERVICE}.d/access-key.conf"), read("access-key.conf")),
+            (format!("{units}/{SERVICE}.d/hosts.conf"), read("hosts.conf")),
+            ("etc/acr-pull-proxy/environment".to_owned(), format!("ACR_PULL_PROXY_CERTS_DIR={CERTS_DIR}\n")),
             (format!("{units}/{SERVICE}.d/test.conf"), SHORT_WATCHDOG.to_owned()),
             ("usr/local/lib/sysusers.d/acr-pull-proxy.conf".to_owned(), read("sysusers.conf")),
             ("usr/local/lib/tmpfiles.d/acr-pull-proxy.conf".to_owned(), read("tmpfiles.conf")),
@@ -187,11 +192,17 @@ async fn reloads(node: &Node) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_service_without_its_socket_listens_by_itself() {
+async fn the_service_without_its_socket_listens_by_itself_and_brings_containerd_along() {
     let node = Node::boot().await;
+    assert_eq!(node.machine.run("systemd-analyze", &["verify", SERVICE, SOCKET]), "");
     node.machine.run("systemctl", &["start", SERVICE]);
     assert_eq!(node.machine.property("ActiveState"), "active");
+    // Root has sent containerd to the daemon, once it served.
+    let hosts = node.machine.path(&format!("{}/{DOMAIN}/hosts.toml", CERTS_DIR.trim_start_matches('/')));
+    assert!(fs::read_to_string(&hosts).expect("hosts.toml").contains(&node.listen.to_string()));
     node.pull_while(async || {}).await;
+    node.machine.run("acr-pull-proxy", &["hosts", "uninstall", "--certs-dir", CERTS_DIR]);
+    assert!(!hosts.exists());
     node.machine.run("systemctl", &["stop", SERVICE]);
     assert_eq!(node.machine.property("Result"), "success");
 }

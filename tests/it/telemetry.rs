@@ -14,6 +14,7 @@ use cloudsim::image::Image;
 use cloudsim::journal::Service;
 use cloudsim::ram::setup::{INSTANCE, PULL_ROLE};
 use cloudsim::{CloudSim, Method};
+use serde_json::Value;
 
 use self::prometheus::Prometheus;
 use crate::support::client::Mirror;
@@ -206,5 +207,68 @@ async fn a_storm_of_failures_is_one_line_until_somebody_looks_closer() {
     }
     assert_eq!(complaints(&daemon), 6, "{}", daemon.log());
     assert!(daemon.log().contains("\"level\":\"debug\""));
+    daemon.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_tells_how_each_of_the_last_pulls_ended() {
+    let node = Node::with(Method::Rrsa, Image::random(1, 8 << 20, 3)).await;
+    let (digest, bytes) = node.image.blobs.iter().max_by_key(|(_, bytes)| bytes.len()).unwrap().clone();
+    let cut = |after| Fault::on(Service::Oss, Effect::CutAfter(after)).once();
+
+    node.mirror.get(&manifest("v2")).await.expect(404);
+    node.mirror.get(&blob(&digest)).await.expect(200);
+    node.cloud.fault(cut(1 << 20));
+    node.cloud.fault(cut(1 << 20));
+    assert!(node.mirror.get(&blob(&digest)).await.expect(200).complete);
+    drop(node.mirror.open(http::Method::GET, &blob(&digest), &[]).await);
+    until_ended(&node, 4).await;
+    node.cloud.fault(cut(1 << 20));
+    node.cloud.fault(Fault::on(Service::Oss, Effect::answer(http::StatusCode::NOT_FOUND, "")));
+    assert!(!node.mirror.get(&blob(&digest)).await.expect(200).complete);
+
+    let pulls = until_ended(&node, 5).await;
+    let told: Vec<_> = pulls
+        .iter()
+        .map(|pull| {
+            (pull["outcome"].as_str().unwrap(), pull["resumes"].as_u64().unwrap(), pull["bytes"].as_u64().unwrap())
+        })
+        .collect();
+    let all = bytes.len() as u64;
+    let [cut, left, resumed, whole, refused] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!((cut.0, left.0), ("cut", "left"), "{told:?}");
+    assert!(cut.2 < all && left.2 < all, "{told:?}");
+    assert_eq!((resumed.0, resumed.2, *whole), ("complete", all, ("complete", 0, all)));
+    assert!(resumed.1 > 0, "{told:?}");
+    assert_eq!(refused.0, "refused");
+    assert_eq!((pulls[0]["repository"].as_str(), pulls[0]["reference"].as_str()), (Some(REPOSITORY), Some(&*digest)));
+    node.finish().await;
+}
+
+/// The recent pulls, the newest first, once there are as many; a body whose reader left ends a moment after.
+async fn until_ended(node: &Node, count: usize) -> Vec<Value> {
+    let pulls = async {
+        loop {
+            let status: Value = serde_json::from_str(&get(node.daemon.admin, "/status").await.1).unwrap();
+            let pulls = status["recentPulls"].as_array().unwrap();
+            if pulls.len() >= count {
+                return pulls.clone();
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, pulls).await.expect("every pull ends")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blob_handed_to_the_bucket_is_in_the_audit_log_too() {
+    let cloud = CloudSim::start().await.unwrap();
+    let image = Image::random(1, 1024, 5);
+    cloud.push(INSTANCE, REPOSITORY, TAG, &image).unwrap();
+    let config = format!("{}blobs: {{mode: redirect}}\n", cloud.node_config(Method::WorkerRole));
+    let mut daemon = Daemon::start(&config).await;
+    Mirror::at(daemon.listen).get(&blob(&image.blobs[0].0)).await.expect(307);
+    let line = daemon.wait_for_line(LIMIT, |line| line["target"] == "audit").await;
+    assert_eq!((line["outcome"].as_str(), line["bytes"].as_u64()), (Some("redirected"), Some(0)), "{line}");
     daemon.stop();
 }

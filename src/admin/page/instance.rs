@@ -38,9 +38,10 @@ fn push_domains(page: &mut String, domains: &[String]) {
 }
 
 fn push_error(page: &mut String, error: &ErrorStatus, ready: bool, now: Moment) {
-    let heading = if ready { "Renewing fails; pulls still work" } else { "Pulls fail" };
+    let (class, heading) =
+        if ready { ("problem mild", "Renewing fails; pulls still work") } else { ("problem", "Pulls fail") };
     page.push_str(&format!(
-        "<div class=\"problem\">\n<h3>{heading}</h3>\n<p>{}: {}</p>\n",
+        "<div class=\"{class}\">\n<h3>{heading}</h3>\n<p>{}: {}</p>\n",
         ago(error.at, now),
         escape(&error.text)
     ));

@@ -1,7 +1,7 @@
 //! The pulls of the last minutes on the page: a table that becomes a list of cards where there is no room.
 
 use super::html::{ago, bytes, duration, escape, reference};
-use crate::admin::status::{Moment, PullStatus};
+use crate::admin::status::{Moment, PullStatus, Status};
 
 /// Pulls on the page; `/status` has the others that are remembered.
 const SHOWN: usize = 40;
@@ -9,7 +9,10 @@ const SHOWN: usize = 40;
 /// Less than this says nothing about a rate: it is over before the connection has come to speed.
 const LEAST_RATED_BYTES: u64 = 64 * 1024;
 
-pub(super) fn push(page: &mut String, pulls: &[PullStatus], now: Moment) {
+pub(super) fn push(page: &mut String, status: &Status) {
+    let pulls = &status.recent_pulls;
+    // Where there is one instance only, it goes without saying.
+    let several = status.instances.len() > 1;
     page.push_str("<section>\n<h2>Pulls of the last minutes</h2>\n");
     if pulls.is_empty() {
         page.push_str(
@@ -23,7 +26,7 @@ pub(super) fn push(page: &mut String, pulls: &[PullStatus], now: Moment) {
          </thead>\n<tbody>\n",
     );
     for pull in pulls.iter().take(SHOWN) {
-        push_row(page, pull, now);
+        push_row(page, pull, status.now, several);
     }
     page.push_str("</tbody>\n</table>\n");
     if pulls.len() > SHOWN {
@@ -33,12 +36,13 @@ pub(super) fn push(page: &mut String, pulls: &[PullStatus], now: Moment) {
     page.push_str("</section>\n");
 }
 
-fn push_row(page: &mut String, pull: &PullStatus, now: Moment) {
+fn push_row(page: &mut String, pull: &PullStatus, now: Moment, several: bool) {
     let good = matches!(pull.outcome, "complete" | "redirected");
     page.push_str(&format!("<tr class=\"{}\">\n", if good { "ok" } else { "failed" }));
     let separator = if pull.reference.contains(':') { "@" } else { ":" };
+    let of = if several { format!(" <span class=\"quiet\">{}</span>", escape(&pull.instance)) } else { String::new() };
     page.push_str(&format!(
-        "<td class=\"what\"><span class=\"kind\">{}</span> <span>{}</span>{separator}{}</td>\n",
+        "<td class=\"what\"><span class=\"kind\">{}</span> <span>{}</span>{separator}{}{of}</td>\n",
         escape(pull.kind),
         escape(&pull.repository),
         reference(&pull.reference)

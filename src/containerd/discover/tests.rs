@@ -95,11 +95,12 @@ fn a_directory_that_is_rewritten_at_each_start_is_refused() {
         let node = Node::new();
         node.containerd("v2.1.4", &config("/of/another/containerd"));
         let path = format!("var/lib/rancher/{platform}/agent/etc/containerd/config.toml");
-        node.write(&path, &config("/var/lib/rancher/certs.d"));
-        let found = node.discover();
-        assert_eq!(found.certs_dir.root(), Some(Path::new("/var/lib/rancher/certs.d")));
-        assert_eq!(found.findings[0].kind, Kind::Rewritten);
-        assert!(found.findings[0].fix.contains(&format!("/etc/rancher/{platform}/registries.yaml")));
+        let path = node.write(&path, &config("/var/lib/rancher/certs.d"));
+        for found in [node.discover(), discover(&Lookup { config: Some(path), ..node.lookup() })] {
+            assert_eq!(found.certs_dir.root(), Some(Path::new("/var/lib/rancher/certs.d")));
+            assert_eq!(found.findings[0].kind, Kind::Rewritten);
+            assert!(found.findings[0].fix.contains(&format!("/etc/rancher/{platform}/registries.yaml")));
+        }
     }
 }
 

@@ -14,7 +14,6 @@ use tokio::time::{Instant, sleep};
 use super::RefreshCell;
 use super::tests::{Failure, PausedClock};
 use crate::clock::{SharedClock, later};
-use crate::cloud::THROTTLED_PAUSE;
 use crate::refresh::{Expiring, Jitter, Load, Policy, START_SPREAD};
 use crate::telemetry::metrics::{Hop, Metrics};
 
@@ -26,6 +25,8 @@ const START: Duration = Duration::from_secs(600);
 const POLICY: Policy = Policy { expiring_threshold: Duration::from_secs(900) };
 /// `expireDuration`, and so the life of every session.
 const LIFE: Duration = Duration::from_secs(3600);
+/// What a node makes of throttling that names no pause, as in `cloud::verdict`.
+const THROTTLED_PAUSE: Duration = Duration::from_secs(2);
 /// A kubelet asks again this long after a failed pull.
 const KUBELET_PAUSE: Duration = Duration::from_secs(10);
 /// How long a pull waits, as in `token::source`.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{Outcome, RUNNING, RefreshCell, is_settled};
 use crate::clock::{Timestamp, later, until};
@@ -85,6 +85,7 @@ impl<L: Load> RefreshCell<L> {
                     state.refusals = 0;
                 }
                 state.failures = 0;
+                state.failing_since = None;
                 state.failure = None;
                 inner.current.store(Some(Arc::clone(&value)));
                 if inner.hop != Hop::Bearer && value.expires != Timestamp::MAX {
@@ -108,6 +109,7 @@ impl<L: Load> RefreshCell<L> {
                     }
                 };
                 state.failure = Some((now, Arc::clone(&error)));
+                state.failing_since.get_or_insert_with(Instant::now);
                 (later(now, pause), Err(error))
             }
         };

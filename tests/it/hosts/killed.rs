@@ -46,8 +46,10 @@ fn place() -> Place {
 
 /// Runs `hosts <arguments>` and kills it at its n-th call of this kind; whether there was one.
 fn killed_at(place: &Place, call: &str, n: usize, arguments: &[&str]) -> bool {
-    let mut command = Command::new("/usr/bin/strace");
+    let mut command = Command::new("strace");
     place.environment(&mut command);
+    // strace is found, and the program under it finds no containerd, as elsewhere.
+    command.env("PATH", "/usr/bin:/bin").args(["-E", "PATH=/nonexistent"]);
     command.args(["-qq", "-o", "/dev/null", "-e", &format!("trace=?{call}")]);
     command.args(["-e", &format!("inject=?{call}:signal=KILL:when={n}")]);
     command.arg(env!("CARGO_BIN_EXE_acr-pull-proxy")).arg("hosts").args(arguments);

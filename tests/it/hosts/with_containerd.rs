@@ -162,7 +162,7 @@ async fn a_daemon_that_is_gone_costs_a_pull_less_than_a_second() {
     let stopped = site.pull("stopped").await;
     assert!(stopped < without + TOLERATED, "{stopped:?} instead of {without:?}");
 
-    // Its port is taken by another program.
+    // Its port is taken by another program: a port that is free for sure, which is then the one our entry names.
     for (what, answer) in [
         ("replaced by a web server", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
         (
@@ -173,9 +173,12 @@ async fn a_daemon_that_is_gone_costs_a_pull_less_than_a_second() {
         ("replaced by another protocol", "SSH-2.0-OpenSSH_9.2\r\n"),
         ("replaced by one that hangs up", ""),
     ] {
-        let listener = TcpListener::bind(site.node.daemon.listen).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        site.hosts(&["install", "--listen", &listener.local_addr().unwrap().to_string()]);
+        let (accepted, mut connections) = tokio::sync::mpsc::unbounded_channel();
         let other = tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
+                accepted.send(()).ok();
                 let mut head = [0; 4096];
                 // The request comes in one piece; what it says does not matter.
                 if stream.read(&mut head).await.is_err() {
@@ -186,7 +189,7 @@ async fn a_daemon_that_is_gone_costs_a_pull_less_than_a_second() {
         });
         let took = site.pull(what).await;
         assert!(took < without + TOLERATED, "{what}: {took:?} instead of {without:?}");
+        assert!(connections.try_recv().is_ok(), "{what}: containerd did not come by");
         other.abort();
-        other.await.ok();
     }
 }

@@ -29,6 +29,20 @@ async fn a_patient_caller_does_not_wait_for_what_comes_too_late() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_waits_in_an_outage_that_everybody_knows_of() {
+    let (mint, cell) = Mint::cell(3600);
+    mint.fail(Some(Failure::Down));
+    assert!(cell.fetch_within(seconds(10)).await.is_err());
+    sleep(seconds(10)).await;
+    for _ in 0..60 {
+        let asked = Instant::now();
+        assert!(cell.fetch_within(seconds(10)).await.is_err());
+        assert!(asked.elapsed() <= seconds(1), "a caller waited for {:?}", asked.elapsed());
+        sleep(seconds(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn patient_callers_share_each_load() {
     let (mint, cell) = Mint::cell(3600);
     mint.0.script.lock().unwrap().push_back(Some(Failure::Down));

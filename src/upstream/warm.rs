@@ -1,0 +1,99 @@
+//! Connections that are opened before there is a request for them.
+//!
+//! At start, one to each registry host and one to the bucket that the instance is likely to have, so that the first pull
+//! finds the names resolved and the round trips of TLS paid. When a client was given a manifest, as many to the bucket as
+//! its layers will take. Nothing is kept open for its own sake: a node that pulls nothing holds no connection.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use http::Version;
+
+use super::next::AT_ONCE;
+use super::{Place, Upstream};
+use crate::http::origin::{Origin, SafeUri};
+use crate::oci::RegistryHost;
+
+/// Layers that containerd asks for at once by default (`max_concurrent_downloads`).
+const LAYERS_AT_ONCE: usize = 3;
+/// A host whose head takes this long is far away: more than a data centre, less than the next region.
+pub(super) const FAR: Duration = Duration::from_millis(8);
+
+impl Upstream {
+    /// Opens connections for an instance that is served under `domains`; needs a runtime.
+    pub fn warm_up(&self, domains: &[RegistryHost]) {
+        let hosts = if self.pull_from.is_empty() { domains } else { &self.pull_from };
+        for host in hosts.iter().take(1) {
+            if let Ok(origin) = Origin::https(host.as_str()) {
+                self.parts.client.warm(&origin, 1);
+            }
+            if let Some(bucket) = likely_bucket(self.instance.as_str(), host.host())
+                && self.blob_hosts.allow(&bucket)
+            {
+                self.parts.blob_client.warm(&bucket, 1);
+                self.bucket.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(bucket);
+            }
+        }
+    }
+
+    /// Opens connections for an image whose manifest a client is about to be given.
+    pub(super) fn warm_for_layers(&self, place: &Place) {
+        let far = self.far.load(Ordering::Relaxed);
+        let width = self.learnt().map_or(if far { self.blobs.connections } else { 1 }, |learnt| learnt.width());
+        let bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(bucket) = bucket {
+            self.parts.blob_client.warm(&bucket, LAYERS_AT_ONCE * width);
+        }
+        // Over HTTP/2 the one connection that there is serves all; what is near costs more than it brings.
+        if far
+            && !self.multiplexed.load(Ordering::Relaxed)
+            && let Ok(origin) = Origin::https(self.pull_from.first().unwrap_or(&place.host).as_str())
+        {
+            self.parts.client.warm(&origin, AT_ONCE - 1);
+        }
+    }
+
+    /// Remembers how far away the registry is, and how it is spoken to.
+    pub(super) fn note_registry(&self, took: Duration, version: Version) {
+        self.far.store(took >= FAR, Ordering::Relaxed);
+        self.multiplexed.store(version == Version::HTTP_2, Ordering::Relaxed);
+    }
+
+    /// Remembers where blobs come from.
+    pub(super) fn note_bucket(&self, uri: &SafeUri) {
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        if bucket.as_ref() != Some(uri.origin()) {
+            *bucket = Some(uri.origin().clone());
+        }
+    }
+}
+
+/// The bucket that an instance of the Enterprise Edition has unless somebody gave it another: `<id>-registry`, at the
+/// internal endpoint for VPC domains (cloud fact sheet, section 7.1). Only ever connected to, never asked.
+fn likely_bucket(instance: &str, host: &str) -> Option<Origin> {
+    let (name, region) = host.strip_suffix(".cr.aliyuncs.com")?.split_once('.')?;
+    let endpoint = if name.ends_with("-registry-vpc") { "-internal" } else { "" };
+    instance.strip_prefix("cri-")?;
+    Origin::https(&format!("{instance}-registry.oss-{region}{endpoint}.aliyuncs.com")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::likely_bucket;
+
+    #[test]
+    fn the_bucket_follows_from_the_instance_and_its_domain() {
+        let bucket = |instance, host| likely_bucket(instance, host).map(|origin| origin.host().to_owned());
+        assert_eq!(
+            bucket("cri-abcd1234efgh5678", "demo-registry-vpc.cn-hangzhou.cr.aliyuncs.com").unwrap(),
+            "cri-abcd1234efgh5678-registry.oss-cn-hangzhou-internal.aliyuncs.com"
+        );
+        assert_eq!(
+            bucket("cri-abcd1234efgh5678", "demo-registry.cn-hangzhou.cr.aliyuncs.com").unwrap(),
+            "cri-abcd1234efgh5678-registry.oss-cn-hangzhou.aliyuncs.com"
+        );
+        assert_eq!(bucket("personal-cn-hangzhou", "registry.cn-hangzhou.aliyuncs.com"), None);
+        assert_eq!(bucket("cri-abcd1234efgh5678", "registry.example.com"), None);
+    }
+}
