@@ -1,6 +1,6 @@
 //! What every failure means to the person who has to act: who that is, the likely cause, and the fix.
 //!
-//! One table ([`rows`]) for all of it. Errors pick their row, and so advice on the status page, in the log, in `doctor`, in
+//! One table ([`rows()`]) for all of it. Errors pick their row, and so advice on the status page, in the log, in `doctor`, in
 //! the event of a pod and in the documentation is one text. It holds words only: nothing here looks at an error.
 
 mod rows;

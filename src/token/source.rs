@@ -111,7 +111,7 @@ impl TokenSource {
 
     /// Keeps the login fresh, and the bearers of repositories in use, for as long as the future is polled.
     ///
-    /// The first login is fetched at a moment of this node's own within [`START_SPREAD`], so that a fleet that starts at
+    /// The first login is fetched at a moment of this node's own within `START_SPREAD`, so that a fleet that starts at
     /// once does not ask at once. Whoever cannot wait for that does not: a pull asks now, and so does
     /// [`is_ready`](Self::is_ready).
     pub async fn run(&self) {
