@@ -33,20 +33,31 @@ fn page() -> io::Result<String> {
     whole.render_name_section(&mut text)?;
     whole.render_synopsis_section(&mut text)?;
     whole.render_description_section(&mut text)?;
-    for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
-        text.extend(section(command)?.bytes());
+    for section in sections(&command, "")? {
+        text.extend(section.bytes());
     }
     whole.render_extra_section(&mut text)?;
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
+/// Every command below `parent`, and those below it in turn, under the whole name.
+fn sections(parent: &Command, path: &str) -> io::Result<Vec<String>> {
+    let mut sections = Vec::new();
+    for command in parent.get_subcommands().filter(|command| !command.is_hide_set()) {
+        let name = format!("{path}{}", command.get_name());
+        sections.push(section(command, &name)?);
+        sections.extend(self::sections(command, &format!("{name} "))?);
+    }
+    Ok(sections)
+}
+
 /// One command as a section, with what would be sections of a page of its own below it.
-fn section(command: &Command) -> io::Result<String> {
+fn section(command: &Command, name: &str) -> io::Result<String> {
     let mut text = Vec::new();
     let man = Man::new(command.clone());
     man.render_description_section(&mut text)?;
     man.render_synopsis_section(&mut text)?;
     man.render_options_section(&mut text)?;
     let text = String::from_utf8_lossy(&text).replace(".SH ", ".SS ");
-    Ok(format!(".SH \"{}\"\n{text}", command.get_name().to_uppercase()))
+    Ok(format!(".SH \"{}\"\n{text}", name.to_uppercase()))
 }

@@ -111,7 +111,7 @@ fn packages_get_completions_and_a_manual_page_of_every_command() {
     }
     let output = acr_pull_proxy(&["man"]);
     assert_eq!(output.status.code(), Some(0));
-    for section in ["\n.SH \"SERVE\"\n", "\n.SH \"CHECK\"\n", "Exit codes: 0 done"] {
+    for section in ["\n.SH \"SERVE\"\n", "\n.SH \"HOSTS INSTALL\"\n", "Exit codes: 0 done"] {
         assert!(stdout(&output).contains(section), "{section} is missing in {}", stdout(&output));
     }
 }
