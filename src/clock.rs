@@ -51,6 +51,11 @@ impl ManualClock {
         Arc::new(Self { milliseconds: AtomicI64::new(now.as_millisecond()) })
     }
 
+    /// Sets the clock, backwards too.
+    pub fn set(&self, now: Timestamp) {
+        self.milliseconds.store(now.as_millisecond(), Ordering::SeqCst);
+    }
+
     /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
         let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);

@@ -3,10 +3,14 @@
 //! Each module keeps a small error enum of its own and implements [`Explain`] for it. Nothing here knows HTTP: the one
 //! place where an error becomes a response is `proxy::respond`.
 
+pub mod diagnosis;
+
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;
+
+use diagnosis::{Names, Row};
 
 /// Any error, boxed; used above the layer where callers still branch on the kind.
 pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
@@ -22,6 +26,8 @@ pub enum Blame {
     NodeAccount,
     /// Account B, which owns the registry instance and the last role.
     RegistryAccount,
+    /// Account A or account B, where the cloud does not tell which of the two.
+    EitherAccount,
     /// The network between the node and the cloud: names, routes, TLS.
     Network,
     /// The cloud itself: throttling, outages, answers that break its own documentation.
@@ -37,6 +43,7 @@ impl Blame {
             Self::Node => "node",
             Self::NodeAccount => "account A",
             Self::RegistryAccount => "account B",
+            Self::EitherAccount => "account A or B",
             Self::Network => "network",
             Self::Cloud => "cloud",
         }
@@ -62,20 +69,30 @@ pub enum Retry {
 
 /// An error that can be explained to the person who has to act on it.
 pub trait Explain: Error {
-    /// Who has to act.
-    fn blame(&self) -> Blame;
+    /// The row of the table of all failures that this one belongs to.
+    fn row(&self) -> &'static Row;
 
     /// Whether trying again may help.
     fn retry(&self) -> Retry;
+
+    /// The names that its fix speaks of.
+    fn names(&self) -> Names<'_> {
+        Names::default()
+    }
+
+    /// Who has to act.
+    fn blame(&self) -> Blame {
+        self.row().who
+    }
 
     /// The request id that the cloud gave the failed call, for a support ticket or the audit log.
     fn request_id(&self) -> Option<&str> {
         None
     }
 
-    /// The next step, as one short imperative sentence without a full stop.
+    /// The next step, as one imperative sentence without a full stop.
     fn advice(&self) -> Option<Cow<'_, str>> {
-        None
+        Some(self.row().fix(&self.names()))
     }
 }
 

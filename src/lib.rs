@@ -24,7 +24,7 @@
 //! |---|---|
 //! | 9 wiring | [`app`] [`cli`] |
 //! | 8 settings | [`config`], which fills the `Params` of those below |
-//! | 7 faces | [`proxy`] [`admin`] |
+//! | 7 faces | [`proxy`] [`admin`] [`containerd`] |
 //! | 6 registry | [`upstream`], which is handed bearers and knows no credential |
 //! | 5 tokens | [`token`] |
 //! | 4 identity | [`credentials`] |
@@ -41,6 +41,7 @@
 //!   else; a hop of a redirect starts from an empty header map.
 //! - A client is never challenged for credentials, and a body that cannot be completed never ends as if it were.
 //! - What a request says never becomes a metric label, and what is not configured costs the upstream nothing.
+//! - On the node, only our own entry in a `hosts.toml` is touched, in one step, and it comes out without a trace.
 //! - Every error knows who must act ([`error::Blame`]) and what they can do.
 //! - Time comes from a [`clock::Clock`], the environment from [`config::Environment`]; so tests own both.
 
@@ -50,6 +51,7 @@ pub mod cli;
 pub mod clock;
 pub mod cloud;
 pub mod config;
+pub mod containerd;
 pub mod credentials;
 pub mod error;
 pub mod http;

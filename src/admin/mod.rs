@@ -12,7 +12,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 
@@ -60,7 +62,7 @@ impl Admin {
             "/readyz" => self.ready(),
             "/metrics" => self.metrics(),
             "/status" => self.status(),
-            "/" => respond(StatusCode::OK, HTML, page::render(&self.report.status())),
+            "/" => self.page(),
             _ => respond(StatusCode::NOT_FOUND, TEXT, "known here: / /status /metrics /livez /readyz /healthz\n"),
         }
     }
@@ -88,6 +90,15 @@ impl Admin {
             Ok(text) => respond(StatusCode::OK, metrics::CONTENT_TYPE, text),
             Err(error) => respond(StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{error}\n")),
         }
+    }
+
+    fn page(&self) -> Response<Full<Bytes>> {
+        let mut response = respond(StatusCode::OK, HTML, page::render(&self.report.status()));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(&page::CONTENT_SECURITY_POLICY));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        response
     }
 
     fn status(&self) -> Response<Full<Bytes>> {

@@ -1,83 +1,119 @@
-//! `/` for people: the status as one page without a script, readable in a terminal browser.
+//! `/` for people: the status as one page that needs neither a script nor colour, on a phone or a wide screen.
+//!
+//! Promises: nothing is loaded from anywhere, and everything that was not written in this program is escaped.
 
-use super::status::{InstanceStatus, Status};
+mod html;
+mod instance;
+mod node;
+mod pulls;
 
-const HEAD: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-    <meta name=\"viewport\" content=\"width=device-width\"><title>acr-pull-proxy</title><style>\
-    body{font:1em/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color-scheme:light dark}\
-    table{border-collapse:collapse}td,th{text-align:left;padding:.1em 1.5em .1em 0;vertical-align:top}\
-    .bad{color:#c22}code{overflow-wrap:anywhere}</style></head>\n<body>\n";
+use std::sync::LazyLock;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use self::html::{ago, duration, escape};
+use super::status::Status;
+use crate::clock::until;
+
+const STYLE: &str = include_str!("page/style.css");
+
+/// A difference between the clocks that is worth a word: the cloud's dates have a resolution of a second, and the way
+/// there takes time too.
+const NOTABLE_SKEW_SECONDS: f64 = 5.0;
+
+/// What the page may load and do: its own style, known by its hash, and nothing else.
+pub(super) static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
+    let hash = STANDARD.encode(digest(&SHA256, STYLE.as_bytes()));
+    format!(
+        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+});
 
 /// The page.
 pub(super) fn render(status: &Status) -> String {
-    let mut page = String::from(HEAD);
-    let ready = if status.ready { "ready" } else { "<span class=\"bad\">not ready</span>" };
-    page.push_str(&format!(
-        "<h1>acr-pull-proxy {}</h1>\n<p>{ready}; pulls on <code>{}</code>; since {}; commit {}.</p>\n",
-        escape(&status.version),
-        escape(&status.listen),
-        escape(&status.started),
-        escape(&status.commit),
-    ));
-    let source = status.config.source.as_deref().unwrap_or("memory");
-    page.push_str(&format!("<p>Configuration: {}, read {}.</p>\n", escape(source), escape(&status.config.read)));
-    if !status.config.refused.is_empty() {
-        page.push_str("<p class=\"bad\">A newer configuration was refused; the one before it is in use:</p>\n<ul>\n");
-        for problem in &status.config.refused {
-            page.push_str(&format!("<li>{}</li>\n", escape(problem)));
-        }
-        page.push_str("</ul>\n");
-    }
+    let verdict = if status.ready { "ready" } else { "not ready" };
+    let mut page = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
+         <title>{verdict} – acr-pull-proxy</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+    );
+    push_header(&mut page, status);
+    page.push_str("<main>\n");
+    push_refused(&mut page, status);
     for instance in &status.instances {
-        push_instance(&mut page, instance);
+        instance::push(&mut page, instance, status.now);
     }
-    page.push_str("<p><a href=\"/status\">as JSON</a> <a href=\"/metrics\">metrics</a></p>\n</body></html>\n");
+    pulls::push(&mut page, status);
+    if let Some(containerd) = &status.containerd {
+        node::push(&mut page, containerd);
+    }
+    page.push_str("</main>\n");
+    push_footer(&mut page, status);
+    page.push_str("</body>\n</html>\n");
     page
 }
 
-fn push_instance(page: &mut String, instance: &InstanceStatus) {
-    let ready = if instance.ready { "has a login" } else { "<span class=\"bad\">has no login</span>" };
-    page.push_str(&format!("<h2>{}</h2>\n<p>{ready}; last pull: ", escape(&instance.id)));
-    page.push_str(&escape(instance.last_pull.as_deref().unwrap_or("none yet")));
-    page.push_str(".</p>\n");
-    for domain in &instance.domains {
-        page.push_str(&format!("<code>{}</code><br>\n", escape(domain)));
-    }
-    if let Some(error) = &instance.last_error {
-        let advice = error.advice.as_deref().unwrap_or_default();
-        page.push_str(&format!(
-            "<p class=\"bad\">{} at {}: {}<br>{}</p>\n",
-            escape(&error.hop),
-            escape(&error.at),
-            escape(&error.text),
-            escape(advice)
-        ));
-    }
-    if instance.hops.is_empty() {
-        return;
-    }
-    page.push_str("<table>\n<tr><th>hop</th><th>name</th><th>expires</th><th></th></tr>\n");
-    for hop in &instance.hops {
-        let expires = hop.expires.as_deref().unwrap_or("not held");
-        let cells = [hop.hop.as_str(), &hop.name, expires, hop.note.as_deref().unwrap_or_default()]
-            .map(|cell| format!("<td>{}</td>", escape(cell)));
-        page.push_str(&format!("<tr>{}</tr>\n", cells.concat()));
-    }
-    page.push_str("</table>\n");
+/// A word with a mark before it, so that it reads without colour too.
+fn badge(good: bool, words: &str) -> String {
+    let (class, mark) = if good { ("good", "✓") } else { ("bad", "✗") };
+    format!("<strong class=\"badge {class}\"><span aria-hidden=\"true\">{mark}</span> {}</strong>", escape(words))
 }
 
-/// Text as HTML shows it.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
+fn push_header(page: &mut String, status: &Status) {
+    let with_login = status.instances.iter().filter(|instance| instance.ready).count();
+    let words = match () {
+        () if status.ready => "Ready".to_owned(),
+        () if with_login == status.instances.len() => "Not ready: starting or ending".to_owned(),
+        () => format!("Not ready: {with_login} of {} instances have a login", status.instances.len()),
+    };
+    page.push_str(&format!(
+        "<header>\n<h1>acr-pull-proxy</h1>\n<p>{}</p>\n<dl class=\"facts\">\n",
+        badge(status.ready, &words)
+    ));
+    let skew = status.clock_skew_seconds;
+    let clock = match () {
+        () if skew >= NOTABLE_SKEW_SECONDS => format!("<strong>{skew:.0} s ahead of the cloud</strong>"),
+        () if skew <= -NOTABLE_SKEW_SECONDS => format!("<strong>{:.0} s behind the cloud</strong>", -skew),
+        () => "agrees with the cloud".to_owned(),
+    };
+    let source = status.config.source.as_deref().unwrap_or("in memory");
+    let up = duration(until(status.started.0, status.now.0));
+    for (name, value) in [
+        ("Pulls come in at", format!("<code>{}</code>", escape(&status.listen))),
+        ("Running for", html::time(status.started, &up)),
+        ("Configuration", format!("<code>{}</code>, read {}", escape(source), ago(status.config.read, status.now))),
+        ("Clock of this node", clock),
+    ] {
+        page.push_str(&format!("<div><dt>{name}</dt><dd>{value}</dd></div>\n"));
     }
-    escaped
+    page.push_str("</dl>\n</header>\n");
+}
+
+/// A configuration that is not in use, although somebody wrote it to be.
+fn push_refused(page: &mut String, status: &Status) {
+    if status.config.refused.is_empty() {
+        return;
+    }
+    page.push_str(
+        "<section class=\"problem\">\n<h2>A newer configuration was refused</h2>\n\
+         <p>The one before it stays in use until these are corrected:</p>\n<ul>\n",
+    );
+    for problem in &status.config.refused {
+        page.push_str(&format!("<li>{}</li>\n", escape(problem)));
+    }
+    page.push_str("</ul>\n</section>\n");
+}
+
+fn push_footer(page: &mut String, status: &Status) {
+    page.push_str(&format!(
+        "<footer>\n<p>Version {}, commit <code>{}</code>. As of {} by the cloud's clock; load the page again for news.</p>\n\
+         <nav><a href=\"/status\">JSON</a> <a href=\"/metrics\">Metrics</a> <a href=\"/readyz\">Readiness</a></nav>\n\
+         </footer>\n",
+        escape(&status.version),
+        escape(&status.commit),
+        html::time(status.now, &status.now.to_string()),
+    ));
 }

@@ -1,6 +1,26 @@
 //! The picture that `/status` gives as JSON and `/` as a page. Plain data; no field can hold a secret.
 
-use serde::Serialize;
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::clock::Timestamp;
+
+/// A time, written in RFC 3339 in UTC and to the second, which is how exact the cloud's own are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(pub Timestamp);
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.0}", self.0)
+    }
+}
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
 
 /// How the daemon is.
 #[derive(Debug, Clone, Serialize)]
@@ -10,8 +30,10 @@ pub struct Status {
     pub version: String,
     /// The commit it was built from.
     pub commit: String,
-    /// When it started, RFC 3339 in UTC, as all times here.
-    pub started: String,
+    /// The time of this picture, by the cloud's clock, as all times here.
+    pub now: Moment,
+    /// When it started.
+    pub started: Moment,
     /// Where pulls come in.
     pub listen: String,
     /// Whether pulls may come: it listens, is not about to end, and every instance has a login that can be used.
@@ -22,6 +44,11 @@ pub struct Status {
     pub config: ConfigStatus,
     /// Every configured instance.
     pub instances: Vec<InstanceStatus>,
+    /// The pull requests of the last minutes, the newest first.
+    pub recent_pulls: Vec<PullStatus>,
+    /// How containerd on this node is set up; `None`: not looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub containerd: Option<ContainerdStatus>,
 }
 
 /// The configuration in use.
@@ -32,7 +59,7 @@ pub struct ConfigStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// When the one in use was read.
-    pub read: String,
+    pub read: Moment,
     /// What is wrong with the one that was read after it and refused; empty: nothing.
     pub refused: Vec<String>,
 }
@@ -47,6 +74,8 @@ pub struct InstanceStatus {
     pub domains: Vec<String>,
     /// Whether it has a login that can be used.
     pub ready: bool,
+    /// Who pulls: the last role of the chain, or what stands in its place.
+    pub role: String,
     /// The steps of its role chain and its login, in order.
     pub hops: Vec<HopStatus>,
     /// What went wrong last; `None` once it has gone right since.
@@ -54,7 +83,7 @@ pub struct InstanceStatus {
     pub last_error: Option<ErrorStatus>,
     /// When a pull was last answered in full.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_pull: Option<String>,
+    pub last_pull: Option<Moment>,
 }
 
 /// One step of a role chain.
@@ -65,12 +94,14 @@ pub struct HopStatus {
     pub hop: String,
     /// The role, user or service it stands for.
     pub name: String,
-    /// When what is held was issued.
+    /// When what is held was issued; `None`: nothing is held.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub issued: Option<String>,
-    /// When it expires.
+    pub issued: Option<Moment>,
+    /// When it expires; `None`: nothing is held, or it does not expire.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub expires: Option<String>,
+    pub expires: Option<Moment>,
+    /// Whether the last attempt to renew it failed.
+    pub failing: bool,
     /// Worth knowing although it works.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -91,5 +122,68 @@ pub struct ErrorStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
     /// When.
-    pub at: String,
+    pub at: Moment,
+}
+
+/// One pull request that has ended.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PullStatus {
+    /// When it ended.
+    pub at: Moment,
+    /// The instance it was for.
+    pub instance: String,
+    /// `manifest` or `blob`.
+    pub kind: &'static str,
+    /// The repository.
+    pub repository: String,
+    /// The tag or digest.
+    pub reference: String,
+    /// The status of the answer.
+    pub status: u16,
+    /// Bytes of content that were delivered.
+    pub bytes: u64,
+    /// How long it took, from the request to the last byte.
+    pub seconds: f64,
+    /// How often the upstream's stream broke and was continued.
+    pub resumes: u32,
+    /// `complete`, `redirected`, `cut`, `left` or `refused`.
+    pub outcome: &'static str,
+    /// The id under which the log knows it.
+    pub request_id: String,
+}
+
+/// How containerd on this node is set up.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerdStatus {
+    /// The directory with `hosts.toml` files; `None`: not found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certs_dir: Option<String>,
+    /// Every served domain.
+    pub domains: Vec<DomainStatus>,
+    /// What stands in the way.
+    pub findings: Vec<FindingStatus>,
+}
+
+/// Whether containerd is sent to the daemon for one domain.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DomainStatus {
+    /// The domain.
+    pub domain: String,
+    /// What its `hosts.toml` is, in a few words.
+    pub state: String,
+    /// Whether pulls of this domain come here.
+    pub good: bool,
+}
+
+/// Something that stands in the way of pulls.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FindingStatus {
+    /// What is.
+    pub text: String,
+    /// What to do.
+    pub fix: String,
 }

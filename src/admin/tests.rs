@@ -3,7 +3,10 @@ use std::sync::{Arc, Mutex};
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
 
-use super::status::{ConfigStatus, ErrorStatus, HopStatus, InstanceStatus, Status};
+use super::status::{
+    ConfigStatus, ContainerdStatus, DomainStatus, ErrorStatus, FindingStatus, HopStatus, InstanceStatus, Moment,
+    PullStatus, Status,
+};
 use super::{Admin, Report};
 use crate::telemetry::metrics::Metrics;
 
@@ -25,38 +28,54 @@ fn admin(instance_ready: bool) -> Admin {
 }
 
 fn told(ready: bool, instance_ready: bool) -> Admin {
+    of(picture(ready, instance_ready))
+}
+
+fn picture(ready: bool, instance_ready: bool) -> Status {
     let error = ErrorStatus {
         hop: "assume_role".into(),
         text: "AssumeRole was refused: <NoPermission>".into(),
         advice: Some("allow it".into()),
         request_id: None,
-        at: "2026-01-02T03:10:00Z".into(),
+        at: moment("2026-01-02T03:10:00Z"),
     };
     let hop = HopStatus {
         hop: "assume_role".into(),
         name: "acs:ram::222222222222:role/acr-pull".into(),
-        issued: None,
+        issued: Some(moment("2026-01-02T03:04:05Z")),
         note: None,
-        expires: Some("2026-01-02T04:04:05Z".into()),
+        expires: Some(moment("2026-01-02T04:04:05Z")),
+        failing: !instance_ready,
     };
-    let status = Status {
+    Status {
         version: "0.1.0".into(),
         commit: "abc".into(),
-        started: "2026-01-02T03:04:05Z".into(),
+        now: moment("2026-01-02T03:49:05Z"),
+        started: moment("2026-01-02T03:04:05Z"),
         listen: "127.0.0.1:7080".into(),
         ready,
         clock_skew_seconds: 0.0,
-        config: ConfigStatus { source: None, read: "2026-01-02T03:04:05Z".into(), refused: Vec::new() },
+        config: ConfigStatus { source: None, read: moment("2026-01-02T03:04:05Z"), refused: Vec::new() },
         instances: vec![InstanceStatus {
             id: "cri-1".into(),
             domains: vec!["a.example.com".into()],
             ready: instance_ready,
+            role: "acs:ram::222222222222:role/acr-pull".into(),
             hops: vec![hop],
             last_error: (!instance_ready).then_some(error),
             last_pull: None,
         }],
-    };
+        recent_pulls: Vec::new(),
+        containerd: None,
+    }
+}
+
+fn of(status: Status) -> Admin {
     Admin::new(Metrics::new(), Arc::new(Fixed(Mutex::new(status))))
+}
+
+fn moment(text: &str) -> Moment {
+    Moment(text.parse().unwrap())
 }
 
 #[expect(clippy::disallowed_methods, reason = "the body is in memory")]
@@ -112,4 +131,84 @@ async fn nothing_can_be_changed() {
         assert_eq!(ask(&admin, method, "/status").await.0, StatusCode::METHOD_NOT_ALLOWED);
     }
     assert_eq!(ask(&admin, Method::GET, "/debug").await.0, StatusCode::NOT_FOUND);
+}
+
+const MARKUP: &str = "<script>alert('x')</script>\"";
+
+#[tokio::test]
+async fn nothing_that_anybody_else_wrote_becomes_markup() {
+    let mut status = picture(true, false);
+    let instance = &mut status.instances[0];
+    instance.id = MARKUP.into();
+    instance.domains = vec![MARKUP.into()];
+    instance.hops[0].name = MARKUP.into();
+    instance.hops[0].note = Some(MARKUP.into());
+    let error = instance.last_error.as_mut().unwrap();
+    (error.text, error.advice, error.request_id) = (MARKUP.into(), Some(MARKUP.into()), Some(MARKUP.into()));
+    status.config = ConfigStatus { source: Some(MARKUP.into()), refused: vec![MARKUP.into()], ..status.config };
+    status.recent_pulls = vec![PullStatus {
+        at: status.now,
+        instance: MARKUP.into(),
+        kind: "blob",
+        repository: MARKUP.into(),
+        reference: MARKUP.into(),
+        status: 403,
+        bytes: 0,
+        seconds: 0.1,
+        resumes: 0,
+        outcome: "refused",
+        request_id: MARKUP.into(),
+    }];
+    status.containerd = Some(ContainerdStatus {
+        certs_dir: Some(MARKUP.into()),
+        domains: vec![DomainStatus { domain: MARKUP.into(), state: MARKUP.into(), good: false }],
+        findings: vec![FindingStatus { text: MARKUP.into(), fix: MARKUP.into() }],
+    });
+    let (_, page) = ask(&of(status), Method::GET, "/").await;
+    assert!(!page.contains("<script") && !page.contains("\"&quot;"), "{page}");
+    let shown = page.matches("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;").count();
+    assert_eq!(shown, 17, "every one of them is shown: {page}");
+}
+
+#[tokio::test]
+async fn the_page_allows_itself_its_style_and_nothing_else() {
+    let response = admin(true).answer(&Method::GET, "/");
+    let policy = response.headers()["content-security-policy"].to_str().unwrap();
+    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+    assert!(!policy.contains("unsafe"), "{policy}");
+    let (_, page) = ask(&admin(true), Method::GET, "/").await;
+    for forbidden in ["style=", "<script", "src=", "http://", "https://", "@import", "url("] {
+        assert!(!page.contains(forbidden), "{forbidden} in {page}");
+    }
+}
+
+#[tokio::test]
+async fn the_life_left_is_told_in_words_and_in_the_length_of_a_bar() {
+    let page_with = |expires: Option<&str>, issued: Option<&str>| {
+        let mut status = picture(true, true);
+        let hop = &mut status.instances[0].hops[0];
+        (hop.expires, hop.issued) = (expires.map(moment), issued.map(moment));
+        async move { ask(&of(status), Method::GET, "/").await.1 }
+    };
+    let page = page_with(Some("2026-01-02T04:19:05Z"), Some("2026-01-02T03:19:05Z")).await;
+    assert!(page.contains(">30 min of 1 h left</time>") && page.contains(r#"width="50.0""#), "{page}");
+    let page = page_with(Some("2026-01-02T03:54:05Z"), Some("2026-01-02T02:54:05Z")).await;
+    assert!(page.contains("5 min of 1 h left") && page.contains("its renewal is overdue"), "{page}");
+    let page = page_with(Some("2026-01-02T03:48:05Z"), Some("2026-01-02T02:48:05Z")).await;
+    assert!(page.contains("✗ Expired") && page.contains(">1 min ago</time>"), "{page}");
+    let page = page_with(None, Some("2026-01-02T03:48:05Z")).await;
+    assert!(page.contains("Does not expire"), "{page}");
+    let page = page_with(None, None).await;
+    assert!(page.contains("Nothing is held"), "{page}");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_off_and_a_login_that_is_not_renewed_are_told_from_a_failure() {
+    let mut status = picture(true, true);
+    status.clock_skew_seconds = -412.0;
+    status.instances[0].last_error = picture(true, false).instances[0].last_error.clone();
+    let (_, page) = ask(&of(status), Method::GET, "/").await;
+    assert!(page.contains("412 s behind the cloud") && page.contains("Renewing fails; pulls still work"), "{page}");
+    let (_, page) = ask(&of(picture(false, false)), Method::GET, "/").await;
+    assert!(page.contains("agrees with the cloud") && page.contains("Pulls fail"), "{page}");
 }

@@ -11,6 +11,7 @@ use crate::clock::SharedClock;
 use crate::cloud::CloudClock;
 use crate::config::Config;
 use crate::http::client::{self, BuildError, Client};
+use crate::oci::RegistryHost;
 use crate::proxy::Table;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::Memory;
@@ -109,6 +110,11 @@ impl Fleet {
     pub(super) fn statuses(&self) -> Vec<InstanceStatus> {
         let running = self.state().running.clone();
         running.iter().map(|running| running.status()).collect()
+    }
+
+    /// Every domain that is served now.
+    pub(super) fn domains(&self) -> Vec<RegistryHost> {
+        self.state().running.iter().flat_map(|running| running.domains()).collect()
     }
 
     /// How far the node's clock is ahead of the cloud's.

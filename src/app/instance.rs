@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 
 use super::Task;
 use super::fleet::Fleet;
-use crate::admin::status::{ErrorStatus, HopStatus, InstanceStatus};
+use crate::admin::status::{ErrorStatus, HopStatus, InstanceStatus, Moment};
 use crate::clock::{SharedClock, Timestamp};
 use crate::cloud::CloudClock;
 use crate::config::{Domains, Instance, personal_domains};
@@ -122,13 +122,14 @@ impl Running {
             text: failure.text.clone(),
             advice: failure.advice.clone(),
             request_id: failure.request_id.clone(),
-            at: time(failure.at),
+            at: Moment(failure.at),
         });
         let hops = levels.iter().map(|level| HopStatus {
             hop: level.hop.as_str().to_owned(),
             name: level.name.clone(),
-            issued: level.held.map(|(issued, _)| time(issued)),
-            expires: level.held.map(|(_, expires)| time(expires)),
+            issued: level.held.map(|(issued, _)| Moment(issued)),
+            expires: level.held.map(|(_, expires)| expires).filter(|expires| *expires != Timestamp::MAX).map(Moment),
+            failing: level.failure.is_some(),
             note: level.note.clone(),
         });
         let last_pull = self.metrics.last_success();
@@ -136,16 +137,12 @@ impl Running {
             id: self.config.id.to_string(),
             ready: self.tokens.source.is_ready() && !domains.is_empty(),
             domains,
+            role: self.upstream.role().to_owned(),
             hops: hops.collect(),
             last_error,
-            last_pull: last_pull.map(time),
+            last_pull: last_pull.map(Moment),
         }
     }
-}
-
-/// A time as the status shows it: to the second, which is how exact the cloud's own are.
-pub(super) fn time(at: Timestamp) -> String {
-    format!("{at:.0}")
 }
 
 fn asks(domains: &Domains) -> bool {

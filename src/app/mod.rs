@@ -5,18 +5,20 @@
 
 mod fleet;
 mod instance;
+mod node;
 mod report;
+mod sockets;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::admin::{self, Admin};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, Unusable};
+use crate::containerd::Lookup;
 use crate::credentials::plan::PlanError;
 use crate::http::client::BuildError;
 use crate::oci::InstanceId;
@@ -25,7 +27,9 @@ use crate::telemetry::logs::LevelHandle;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
 use fleet::Fleet;
-use report::{Build, Reporter};
+use node::NodeView;
+use report::{Build, Reporter, Signals};
+pub use sockets::Sockets;
 
 /// What the daemon is given beside its configuration. The default is right for tests.
 #[derive(Debug, Clone)]
@@ -40,6 +44,8 @@ pub struct Surroundings {
     pub commit: &'static str,
     /// The limits of the face towards clients.
     pub proxy: proxy::Params,
+    /// Where the set-up of containerd is looked at for the status page; `None`: nowhere.
+    pub containerd: Option<Lookup>,
 }
 
 impl Default for Surroundings {
@@ -50,6 +56,7 @@ impl Default for Surroundings {
             source: None,
             commit: "unknown",
             proxy: proxy::Params::default(),
+            containerd: None,
         }
     }
 }
@@ -103,6 +110,7 @@ pub struct App {
     metrics: Metrics,
     surroundings: Surroundings,
     end: watch::Sender<bool>,
+    visitor: proxy::Visitor,
     pulls: Task,
     operators: Task,
 }
@@ -114,34 +122,49 @@ impl App {
     /// # Errors
     /// [`StartError`]; nothing is left running then.
     pub async fn start(config: Config, surroundings: Surroundings) -> Result<Self, StartError> {
+        let sockets = Sockets::bind(&config, None)?;
+        Self::start_on(sockets, &config, surroundings)
+    }
+
+    /// The same on sockets that listen already.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_on(sockets: Sockets, config: &Config, surroundings: Surroundings) -> Result<Self, StartError> {
         if config.client_token_file.is_some() && !config.listen.ip().is_loopback() {
             return Err(StartError::ClientAuth(config.listen));
         }
-        note_without_effect(&config);
-        let (pulls, listen) = bind("listen", config.listen).await?;
-        let (operators, admin) = bind("admin", config.admin).await?;
+        note_without_effect(config);
+        let Sockets { pulls, listen, operators, admin } = sockets;
         let metrics = Metrics::new();
         metrics.describe_process(env!("CARGO_PKG_VERSION"), surroundings.commit);
         let (readiness, latch) = Readiness::new();
-        let fleet = Fleet::start(&config, Arc::clone(&surroundings.clock), metrics.clone())?;
+        let fleet = Fleet::start(config, Arc::clone(&surroundings.clock), metrics.clone())?;
         let build = Build { listen, commit: surroundings.commit, source: surroundings.source.clone() };
-        let reporter = Arc::new(Reporter::new(build, Arc::clone(&fleet), readiness.clone(), &surroundings.clock));
+        let client_token_file = config.client_token_file.clone();
+        let look = surroundings.containerd.clone();
+        let look = look.map(|lookup| node::Params { lookup, listen, client_token_file });
+        let node = NodeView::start(look, &fleet);
+        let signals = Signals { readiness: readiness.clone(), recent: metrics.recent_pulls().clone(), node };
+        let reporter = Reporter::new(build, Arc::clone(&fleet), signals, Arc::clone(&surroundings.clock));
+        let reporter = Arc::new(reporter);
         metrics.config_read(true, surroundings.clock.now());
 
         let (end, mut ended) = watch::channel(false);
         let face = Admin::new(metrics.clone(), Arc::clone(&reporter) as Arc<dyn admin::Report>);
-        let operators = Task(tokio::spawn(admin::serve(face, operators)));
+        let operators = Task(tokio::spawn(admin::serve(face, operators.into_inner())));
+        let (visitor, visits) = proxy::visits();
         let pulls = {
             let (table, metrics, params) = (fleet.table(), metrics.clone(), surroundings.proxy.clone());
             let until = async move {
                 // A sender that is gone is an end as well.
                 ended.wait_for(|ended| *ended).await.ok();
             };
-            Task(tokio::spawn(async move { proxy::serve(pulls, table, &metrics, params, until).await }))
+            Task(tokio::spawn(async move { proxy::serve(pulls, visits, table, &metrics, params, until).await }))
         };
         drop(latch);
         tracing::info!(%listen, %admin, instances = fleet.len(), "serving");
-        Ok(Self { listen, admin, fleet, reporter, readiness, metrics, surroundings, end, pulls, operators })
+        Ok(Self { listen, admin, fleet, reporter, readiness, metrics, surroundings, end, visitor, pulls, operators })
     }
 
     /// Where pulls come in.
@@ -154,6 +177,12 @@ impl App {
     #[must_use]
     pub const fn admin_addr(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// Asks the face for pulls whether it answers.
+    #[must_use]
+    pub fn visitor(&self) -> proxy::Visitor {
+        self.visitor.clone()
     }
 
     /// Goes over to another configuration. Instances that did not change keep their tokens; pulls under way end as they
@@ -213,13 +242,6 @@ fn note_without_effect(config: &Config) {
     for (key, _) in set.iter().filter(|(_, set)| *set) {
         tracing::warn!(key, "this key has no effect in this version");
     }
-}
-
-async fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let fail = |source| StartError::Bind { key, address, source };
-    let listener = TcpListener::bind(address).await.map_err(fail)?;
-    let bound = listener.local_addr().map_err(fail)?;
-    Ok((listener, bound))
 }
 
 /// A task that ends with its owner.

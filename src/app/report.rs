@@ -3,12 +3,15 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::SignedDuration;
+
 use super::fleet::Fleet;
-use super::instance::time;
+use super::node::NodeView;
 use crate::admin::Report;
-use crate::admin::status::{ConfigStatus, Status};
+use crate::admin::status::{ConfigStatus, Moment, PullStatus, Status};
 use crate::clock::{SharedClock, Timestamp};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::pulls::{RecentPull, RecentPulls};
 use crate::telemetry::readiness::Readiness;
 
 /// What does not change while the daemon runs.
@@ -19,12 +22,21 @@ pub(super) struct Build {
     pub(super) source: Option<String>,
 }
 
+/// What says how the daemon is, apart from its instances.
+#[derive(Debug)]
+pub(super) struct Signals {
+    pub(super) readiness: Readiness,
+    pub(super) recent: RecentPulls,
+    pub(super) node: NodeView,
+}
+
 /// Puts the picture together.
 #[derive(Debug)]
 pub(super) struct Reporter {
     build: Build,
     fleet: Arc<Fleet>,
-    readiness: Readiness,
+    signals: Signals,
+    clock: SharedClock,
     started: Timestamp,
     config: Mutex<Reads>,
 }
@@ -37,10 +49,10 @@ struct Reads {
 }
 
 impl Reporter {
-    pub(super) fn new(build: Build, fleet: Arc<Fleet>, readiness: Readiness, clock: &SharedClock) -> Self {
+    pub(super) fn new(build: Build, fleet: Arc<Fleet>, signals: Signals, clock: SharedClock) -> Self {
         let started = clock.now();
         let config = Mutex::new(Reads { in_use: started, refused: Vec::new() });
-        Self { build, fleet, readiness, started, config }
+        Self { build, fleet, signals, clock, started, config }
     }
 
     /// A configuration came into use.
@@ -63,23 +75,46 @@ impl Report for Reporter {
     fn status(&self) -> Status {
         let instances = self.fleet.statuses();
         let reads = self.reads();
+        // Expiries are the cloud's, so that the whole picture goes by its clock, whatever this node's says.
+        let skew = SignedDuration::try_from_secs_f64(self.fleet.skew_seconds()).unwrap_or_default();
+        let moment = |at: Timestamp| Moment(at.checked_sub(skew).unwrap_or(at));
+        let now = moment(self.clock.now());
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: self.build.commit.to_owned(),
-            started: time(self.started),
+            now,
+            started: moment(self.started),
             listen: self.build.listen.to_string(),
-            ready: self.readiness.is_ready() && instances.iter().all(|instance| instance.ready),
+            ready: self.signals.readiness.is_ready() && instances.iter().all(|instance| instance.ready),
             clock_skew_seconds: self.fleet.skew_seconds(),
             config: ConfigStatus {
                 source: self.build.source.clone(),
-                read: time(reads.in_use),
+                read: moment(reads.in_use),
                 refused: reads.refused.clone(),
             },
             instances,
+            recent_pulls: self.signals.recent.shown(now.0).into_iter().map(pull_status).collect(),
+            containerd: self.signals.node.seen(),
         }
     }
 
     fn measure(&self, metrics: &Metrics) {
         metrics.clock_skew(self.fleet.skew_seconds());
+    }
+}
+
+fn pull_status(pull: RecentPull) -> PullStatus {
+    PullStatus {
+        at: Moment(pull.at),
+        instance: pull.instance.to_string(),
+        kind: pull.kind.as_str(),
+        repository: pull.repository.to_string(),
+        reference: pull.reference.to_string(),
+        status: pull.status,
+        bytes: pull.bytes,
+        seconds: pull.took.as_secs_f64(),
+        resumes: pull.resumes,
+        outcome: pull.outcome.as_str(),
+        request_id: pull.request_id,
     }
 }

@@ -4,8 +4,15 @@
 //! output, everything about failure to standard error. The environment is read here and passed down as values.
 
 mod check;
+mod convert;
+mod doctor;
+mod documents;
+mod hosts;
 mod output;
+mod policy;
+mod pull;
 mod serve;
+mod service_manager;
 mod version;
 
 use std::ffi::OsString;
@@ -48,8 +55,57 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Send containerd's pulls of the served domains to the daemon, or no longer.
+    Hosts(hosts::Arguments),
+    /// Walk the way of a pull step by step, and say of each step how it went and, where it failed, who must do what.
+    Doctor {
+        #[command(flatten)]
+        questions: doctor::Questions,
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Pull a whole image through the running daemon, verify every digest, and keep nothing.
+    Pull {
+        /// The image, as a pod names it.
+        #[arg(value_name = "REF")]
+        image: String,
+        #[command(flatten)]
+        through: pull::Through,
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Print the trust policies and permission policies that the configuration needs, ready to paste; offline.
+    Policy {
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        account: policy::ServiceAccount,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Print our configuration for an acr-configuration, and name every key of it that has no effect here; offline.
+    Convert {
+        /// A file with the ConfigMap acr-configuration, a directory where it is mounted, or the managed add-on's JSON.
+        #[arg(long, value_name = "PATH", env = "ACR_PULL_PROXY_CONFIG", default_value = DEFAULT_PATH)]
+        config: PathBuf,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Print version, commit and build target.
     Version(Output),
+    /// Print completions for a shell; for packages.
+    #[command(hide = true)]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page; for packages.
+    #[command(hide = true)]
+    Man,
 }
 
 /// Flags that stand over the configuration; each beats its environment variable, which beats the file.
@@ -112,10 +168,30 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check { settings, output } => {
             check::run(&settings.config, &environment, &settings.overlay(), output.output)
         }
+        Command::Hosts(arguments) => hosts::run(arguments, &environment),
+        Command::Doctor { questions, settings, output } => {
+            doctor::run(&settings.config, &environment, &settings.overlay(), &questions, output.output)
+        }
+        Command::Pull { image, through, settings, output } => {
+            let listen = || pull::listen(&settings.config, &environment, &settings.overlay());
+            pull::run(&image, &through, listen, output.output)
+        }
+        Command::Policy { settings, account, output } => {
+            policy::run(&settings.config, &environment, &settings.overlay(), &account, output.output)
+        }
+        Command::Convert { config, output } => convert::run(&config, output.output),
         Command::Version(output) => version::run(output.output),
+        Command::Completions { shell } => documents::completions(shell),
+        Command::Man => documents::manual(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+/// The runtime of a command that asks a few questions and ends; must not be called within another.
+fn runtime() -> Result<tokio::runtime::Runtime, output::Failure> {
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    built.map_err(|error| output::Failure::runtime(format!("no runtime can be started: {error}"), "check ulimit -n"))
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::config::Unusable;
 
 /// Exit code: it failed at run time.
-const FAILED: u8 = 1;
+pub(super) const FAILED: u8 = 1;
 /// Exit code: wrong usage or configuration.
 pub(super) const WRONG_USAGE: u8 = 2;
 
@@ -19,6 +19,13 @@ pub(super) enum Failure {
     Configuration(Unusable),
     /// The failure has been told already, in the form that was asked for.
     Told(u8),
+    /// What was asked for makes no sense: what is wrong with it, and what to do next.
+    Usage {
+        /// One plain sentence without a full stop.
+        what: String,
+        /// The next step.
+        next: &'static str,
+    },
     /// Anything that went wrong at run time: what, and what to do next.
     Runtime {
         /// One plain sentence without a full stop.
@@ -33,11 +40,16 @@ impl Failure {
         Self::Runtime { what: what.into(), next }
     }
 
+    pub(super) fn usage(what: impl Into<String>, next: &'static str) -> Self {
+        Self::Usage { what: what.into(), next }
+    }
+
     /// Tells it, and says which exit code it has.
     pub(super) fn report(self) -> ExitCode {
         let (text, code) = match self {
             Self::Told(code) => return ExitCode::from(code),
             Self::Configuration(unusable) => (problems(&unusable), WRONG_USAGE),
+            Self::Usage { what, next } => (format!("acr-pull-proxy: {what}; {next}.\n"), WRONG_USAGE),
             Self::Runtime { what, next } => (format!("acr-pull-proxy: {what}; {next}.\n"), FAILED),
         };
         warn(&text);

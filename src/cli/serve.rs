@@ -8,9 +8,11 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::output::Failure;
+use super::service_manager;
 use super::version::COMMIT;
-use crate::app::{App, Surroundings};
-use crate::config::{Config, Environment, Loaded, Overlay, Unusable, Watch};
+use crate::app::{App, Sockets, StartError, Surroundings};
+use crate::config::{Environment, Loaded, Overlay, Unusable, Watch};
+use crate::containerd::Lookup;
 use crate::error::chain;
 use crate::telemetry::logs;
 
@@ -19,6 +21,12 @@ const WORKERS: usize = 4;
 
 /// Most threads for what blocks: resolving names and reading small files.
 const BLOCKING: usize = 16;
+
+/// What `systemctl status` shows while all is well.
+const SERVING: &str = "serving pulls";
+
+/// What it shows after a reload that failed.
+const STALE: &str = "serving pulls; the new configuration was refused, see the log";
 
 pub(super) fn run(path: &Path, environment: Environment, overlay: Overlay) -> Result<(), Failure> {
     let (watch, loaded) = Watch::begin(path.to_path_buf(), environment, overlay);
@@ -30,14 +38,22 @@ pub(super) fn run(path: &Path, environment: Environment, overlay: Overlay) -> Re
     for note in &notes {
         tracing::warn!(source = %path.display(), %note, "the configuration has a remark");
     }
+    let inherited = service_manager::inherited_socket()?;
     let runtime = runtime().map_err(|error| system("no threads can be started", &error))?;
     runtime.block_on(async {
         // Before anything else, so that a signal during the start is not lost.
         let signals = Signals::new().map_err(|error| system("signals cannot be received", &error))?;
         let source = Some(path.display().to_string());
-        let surroundings = Surroundings { level, source, commit: COMMIT, ..Surroundings::default() };
-        let app = start(config, surroundings).await?;
-        serve(&app, signals, watch).await;
+        let containerd = Some(Lookup::default());
+        let surroundings = Surroundings { level, source, commit: COMMIT, containerd, ..Surroundings::default() };
+        let sockets = Sockets::bind(&config, inherited).map_err(|error| not_started(&error))?;
+        let app = App::start_on(sockets, &config, surroundings).map_err(|error| not_started(&error))?;
+        service_manager::ready(SERVING);
+        tokio::select! {
+            () = serve(&app, signals, watch) => {}
+            never = service_manager::feed_watchdog(app.visitor()) => match never {},
+        }
+        service_manager::stopping();
         app.shutdown().await;
         Ok(())
     })
@@ -53,8 +69,8 @@ fn runtime() -> io::Result<Runtime> {
         .build()
 }
 
-async fn start(config: Config, surroundings: Surroundings) -> Result<App, Failure> {
-    App::start(config, surroundings).await.map_err(|error| Failure::runtime(chain(&error), error.advice()))
+fn not_started(error: &StartError) -> Failure {
+    Failure::runtime(chain(error), error.advice())
 }
 
 /// Until SIGTERM or SIGINT; goes over to a new configuration on SIGHUP and when the file has changed.
@@ -72,17 +88,26 @@ async fn serve(app: &App, mut signals: Signals, mut watch: Watch) {
 }
 
 fn apply(app: &App, loaded: Result<Loaded, Unusable>) {
-    match loaded {
+    service_manager::reloading();
+    let status = match loaded {
         Ok(Loaded { config, notes }) => {
             for note in &notes {
                 tracing::warn!(%note, "the new configuration has a remark");
             }
-            if let Err(error) = app.reload(&config) {
-                tracing::error!(error = chain(&error), advice = error.advice(), "the new configuration is refused");
+            match app.reload(&config) {
+                Ok(()) => SERVING,
+                Err(error) => {
+                    tracing::error!(error = chain(&error), advice = error.advice(), "the new configuration is refused");
+                    STALE
+                }
             }
         }
-        Err(unusable) => app.refused(&unusable),
-    }
+        Err(unusable) => {
+            app.refused(&unusable);
+            STALE
+        }
+    };
+    service_manager::ready(status);
 }
 
 struct Signals {

@@ -12,6 +12,9 @@ use crate::clock::{Timestamp, until};
 /// Longest code, id or message that is kept; the rest of an answer is nobody's business.
 const LONGEST_FIELD: usize = 240;
 
+/// Longest error code or request id; real ones have some 40 characters.
+const LONGEST_WORD: usize = 80;
+
 /// The fields that every answer may have.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fields {
@@ -31,11 +34,28 @@ impl Fields {
             Some(printable(text)).filter(|text| !text.is_empty())
         };
         Self {
-            code: field("Code", "code", "Code"),
+            code: field("Code", "code", "Code").filter(|code| is_word(code)),
             message: field("Message", "message", "Message"),
-            request_id: field("RequestId", "requestId", "RequestId"),
+            request_id: field("RequestId", "requestId", "RequestId").filter(|id| is_word(id)),
         }
     }
+
+    /// The same without what repeats one of `secrets`, and without the message of a signature error, which repeats the
+    /// string that was signed.
+    pub(crate) fn without(self, secrets: &[&str]) -> Self {
+        let keep = |text: &String| !secrets.iter().any(|secret| echoes(text, secret));
+        let echoes_signature = self.code.as_ref().is_some_and(|code| code.contains("Signature"));
+        Self {
+            message: self.message.filter(|text| !echoes_signature && keep(text)),
+            code: self.code.filter(keep),
+            request_id: self.request_id.filter(keep),
+        }
+    }
+}
+
+/// Whether this looks like a code or an id: what has the characters of a token does not.
+fn is_word(text: &str) -> bool {
+    text.len() <= LONGEST_WORD && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-:".contains(&byte))
 }
 
 /// The content of the first `<name>` element; enough for the flat error documents of the gateways.
@@ -48,12 +68,6 @@ fn element<'a>(body: &'a str, name: &str) -> Option<&'a str> {
 /// Plain ASCII of a bounded length, so that it can stand in a log line or a header.
 fn printable(text: &str) -> String {
     text.trim().chars().take(LONGEST_FIELD).map(|char| if matches!(char, ' '..='~') { char } else { '?' }).collect()
-}
-
-/// A message that may be shown: none of a signature error, and none that holds one of `secrets`.
-pub(crate) fn showable(code: &str, message: Option<String>, secrets: &[&str]) -> Option<String> {
-    let echoes_signature = code.contains("Signature");
-    message.filter(|text| !echoes_signature && !secrets.iter().any(|secret| echoes(text, secret)))
 }
 
 /// Whether `text` holds a good part of `secret`; a cut message may hold its beginning only.
@@ -83,7 +97,7 @@ mod tests {
     use http::HeaderMap;
     use serde_json::json;
 
-    use super::{Fields, asked_pause, showable};
+    use super::{Fields, asked_pause};
     use crate::cloud::time;
 
     #[test]
@@ -117,11 +131,23 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_echoes_a_secret_is_dropped() {
-        let message = || Some("token CAIS0123456789abcdef is bad".to_owned());
-        assert_eq!(showable("Other", message(), &["CAIS0123456789abcdefXYZ"]), None);
-        assert_eq!(showable("SignatureDoesNotMatch", message(), &[]), None);
-        assert!(showable("Other", message(), &["unrelated-secret"]).is_some());
+    fn a_field_that_echoes_a_secret_is_dropped() {
+        let secret = "CAIS0123456789abcdefXYZ";
+        let read = |code: &str, secrets: &[&str]| {
+            let message = format!("token {secret} is bad");
+            Fields::read("", Some(&json!({"Code": code, "Message": message, "RequestId": secret}))).without(secrets)
+        };
+        assert_eq!(read("Other", &[secret]), Fields { code: Some("Other".into()), ..Fields::default() });
+        assert_eq!(read(secret, &[secret]), Fields::default());
+        assert_eq!(read("SignatureDoesNotMatch", &[]).message, None);
+        assert!(read("Other", &["unrelated-secret"]).message.is_some());
+    }
+
+    #[test]
+    fn what_is_no_word_is_no_code() {
+        for code in ["CAIS+token/with==", "two words", &"x".repeat(100)] {
+            assert_eq!(Fields::read("", Some(&json!({"Code": code}))).code, None, "{code}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::answer::{Fields, asked_pause, showable};
+use super::answer::{Fields, asked_pause};
 use super::encode;
 use super::endpoints::Endpoint;
 use super::error::{CloudError, Details, Problem};
@@ -24,10 +24,12 @@ use crate::clock::Clock;
 use crate::error::{Explain, Retry};
 use crate::http::body::{collect_limited, full};
 use crate::http::client::{Client, ClientError};
+use crate::telemetry::calls;
 use crate::telemetry::metrics::{InstanceMetrics, Outcome, Target};
 
-/// How long an answer may take, as in the official SDKs.
-const ANSWER_TIME: Duration = Duration::from_secs(10);
+/// How long an answer may take. Real ones take some hundred milliseconds, and a pull that waits must outlast a silent one;
+/// the official SDKs give 10 s, but nobody waits for them.
+const ANSWER_TIME: Duration = Duration::from_secs(5);
 /// Longest answer that is read; real ones have a few KiB.
 const LONGEST_ANSWER: usize = 256 * 1024;
 
@@ -62,7 +64,9 @@ impl Caller {
         for (turn, (index, host)) in order.into_iter().enumerate() {
             let result = self.call_at(host, operation, about).await;
             match result.as_ref().map_err(CloudError::problem) {
-                Err(Problem::Unreachable(ClientError::Connect { .. })) if turn < last => {
+                Err(Problem::Unreachable(ClientError::Unresolved { .. } | ClientError::Connect { .. }))
+                    if turn < last =>
+                {
                     self.metrics.upstream_retry(about.target, Outcome::Failed);
                     tracing::info!(host, action = operation.action, "endpoint not reachable, the next one is asked");
                 }
@@ -100,9 +104,15 @@ impl Caller {
                 self.observe(&head.headers, took);
                 let left = ANSWER_TIME.saturating_sub(took);
                 match tokio::time::timeout(left, collect_limited(body, LONGEST_ANSWER)).await {
-                    Ok(Ok(body)) => self
-                        .read(head.status, &head.headers, &body, operation)
-                        .map_err(|(problem, request_id)| fail(problem).with_request_id(request_id)),
+                    Ok(Ok(body)) => {
+                        let read = self.read(head.status, &head.headers, &body, operation);
+                        let request_id = match &read {
+                            Ok(json) => Fields::read("", Some(json)).request_id,
+                            Err((_, request_id)) => request_id.clone(),
+                        };
+                        calls::made(operation.action, host, request_id.as_deref(), took);
+                        read.map_err(|(problem, request_id)| fail(problem).with_request_id(request_id))
+                    }
                     Ok(Err(_)) => Err(fail(Problem::Unreadable("the answer broke off or is far too long"))),
                     Err(_) => Err(fail(Problem::Unreadable("the answer did not end in time"))),
                 }
@@ -132,9 +142,9 @@ impl Caller {
         if status == StatusCode::OK && !failed_inside {
             return json.ok_or((Problem::Unreadable("the answer is no JSON"), None));
         }
-        let Fields { code, message, request_id } = Fields::read(&String::from_utf8_lossy(body), json.as_ref());
+        let fields = Fields::read(&String::from_utf8_lossy(body), json.as_ref()).without(&secrets(operation));
+        let Fields { code, message, request_id } = fields;
         let code = code.unwrap_or_default();
-        let message = showable(&code, message, &secrets(operation));
         let asked = asked_pause(headers, self.clock.now());
         Err((Problem::Refused { status: status.as_u16(), code, message, asked }, request_id))
     }
@@ -142,7 +152,7 @@ impl Caller {
 
 fn failure(operation: &Operation<'_>, host: &str, about: About<'_>, problem: Problem) -> CloudError {
     let subject = Some(about.subject.to_owned()).filter(|subject| !subject.is_empty());
-    Details { action: operation.action, host: host.to_owned(), subject, request_id: None, problem }.into()
+    Details { action: operation.action, host: host.to_owned(), subject, caller: None, request_id: None, problem }.into()
 }
 
 /// Everything in an operation that no message may repeat.

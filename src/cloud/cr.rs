@@ -96,7 +96,9 @@ impl Cr {
         let Some(endpoint) = self.endpoints.cr(self.region.as_ref()).await else {
             let problem = Problem::Impossible("the region is not known: set regionId of the instance");
             let (host, subject) = ("an unknown region".to_owned(), Some(subject.to_owned()));
-            return Err(Details { action: operation.action, host, subject, request_id: None, problem }.into());
+            return Err(
+                Details { action: operation.action, host, subject, caller: None, request_id: None, problem }.into()
+            );
         };
         let answer = self.caller.call(&endpoint, operation, About { target: Target::Cr, subject }).await?;
         Ok((answer, endpoint.current().to_owned()))
@@ -126,6 +128,7 @@ fn unreadable(operation: &Operation<'_>, host: String, subject: &str, answer: &V
         action: operation.action,
         host,
         subject: Some(subject.to_owned()),
+        caller: None,
         request_id: id.and_then(Value::as_str).map(str::to_owned),
         problem: Problem::Unreadable("the answer lacks documented fields"),
     };

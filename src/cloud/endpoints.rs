@@ -138,7 +138,8 @@ pub struct Endpoints {
     params: Params,
     imds: Arc<Imds>,
     learned: OnceLock<Region>,
-    asked: Mutex<Option<Instant>>,
+    /// When the metadata service was last asked; held while it is, so that nobody goes on without its answer.
+    asked: tokio::sync::Mutex<Option<Instant>>,
     sts: OnceLock<Arc<Endpoint>>,
     cr: OnceLock<Arc<Endpoint>>,
 }
@@ -149,7 +150,7 @@ impl Endpoints {
             params,
             imds,
             learned: OnceLock::new(),
-            asked: Mutex::new(None),
+            asked: tokio::sync::Mutex::new(None),
             sts: OnceLock::new(),
             cr: OnceLock::new(),
         }
@@ -160,13 +161,14 @@ impl Endpoints {
         if let Some(region) = self.params.node_region.as_ref().or_else(|| self.learned.get()) {
             return Some(region.clone());
         }
-        {
-            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-            if asked.is_some_and(|asked| asked.elapsed() < REGION_PAUSE) {
-                return None;
-            }
-            *asked = Some(Instant::now());
+        let mut asked = self.asked.lock().await;
+        if let Some(region) = self.learned.get() {
+            return Some(region.clone());
         }
+        if asked.is_some_and(|asked| asked.elapsed() < REGION_PAUSE) {
+            return None;
+        }
+        *asked = Some(Instant::now());
         match self.imds.region().await {
             Ok(region) => Some(self.learned.get_or_init(|| region).clone()),
             Err(error) => {

@@ -21,6 +21,8 @@ pub(crate) struct Details {
     pub(crate) host: String,
     /// What the call was about: a role or an instance.
     pub(crate) subject: Option<String>,
+    /// Who made it: the ARN of a role, or words.
+    pub(crate) caller: Option<String>,
     /// The cloud's id of the call.
     pub(crate) request_id: Option<String>,
     /// What happened.
@@ -72,11 +74,35 @@ impl CloudError {
         self
     }
 
+    /// The same with the name of whoever made the call.
+    pub(crate) fn called_by(mut self, caller: impl Into<String>) -> Self {
+        self.0.caller = Some(caller.into());
+        self
+    }
+
     /// An error answer, for tests of those who have to cope with it.
     #[cfg(test)]
     pub(crate) fn refused(action: &'static str, status: u16, code: &str) -> Self {
         let problem = Problem::Refused { status, code: code.to_owned(), message: None, asked: None };
-        Details { action, host: "sts.aliyuncs.com".to_owned(), subject: None, request_id: None, problem }.into()
+        Details { action, host: "sts.aliyuncs.com".to_owned(), subject: None, caller: None, request_id: None, problem }
+            .into()
+    }
+
+    /// No answer in time, for the same tests.
+    #[cfg(test)]
+    pub(crate) fn silent(action: &'static str) -> Self {
+        let host = "sts.aliyuncs.com".to_owned();
+        let silence = ClientError::Timeout { host: host.clone(), after: Duration::from_secs(10) };
+        Details { action, host, subject: None, caller: None, request_id: None, problem: Problem::Unreachable(silence) }
+            .into()
+    }
+
+    /// An answer that makes no sense, for the same tests.
+    #[cfg(test)]
+    pub(crate) fn unreadable(action: &'static str) -> Self {
+        let problem = Problem::Unreadable("the answer is no JSON");
+        Details { action, host: "sts.aliyuncs.com".to_owned(), subject: None, caller: None, request_id: None, problem }
+            .into()
     }
 
     /// The API's name, such as `AssumeRole`.
@@ -103,6 +129,15 @@ impl CloudError {
         }
     }
 
+    /// Why there was no answer at all, where there was none.
+    #[must_use]
+    pub const fn network(&self) -> Option<&ClientError> {
+        match &self.0.problem {
+            Problem::Unreachable(error) => Some(error),
+            _ => None,
+        }
+    }
+
     pub(super) fn is_throttled(&self) -> bool {
         match &self.0.problem {
             // STS throttles with a bare redirect, too (STS FAQ).
@@ -113,8 +148,18 @@ impl CloudError {
         }
     }
 
-    pub(super) fn subject(&self) -> &str {
-        self.0.subject.as_deref().unwrap_or("the role")
+    pub(super) fn subject(&self) -> Option<&str> {
+        self.0.subject.as_deref()
+    }
+
+    pub(super) fn caller(&self) -> Option<&str> {
+        self.0.caller.as_deref()
+    }
+
+    /// The host that was asked.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.0.host
     }
 }
 

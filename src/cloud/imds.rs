@@ -21,6 +21,7 @@ use crate::http::Body;
 use crate::http::body::{collect_limited, empty};
 use crate::refresh::Expiring;
 use crate::secret::Secret;
+use crate::telemetry::calls;
 use crate::telemetry::metrics::{Outcome, Target};
 
 /// Where the service is on every instance.
@@ -151,6 +152,7 @@ impl Imds {
         };
         self.caller.metrics.upstream_request(Target::Metadata, outcome, started.elapsed());
         let answer = answer.map_err(|error| self.failure(Problem::Unreachable(error)))?;
+        calls::made(ACTION, &self.host(), None, started.elapsed());
         let status = answer.status();
         if status != StatusCode::OK {
             let problem = Problem::Refused { status: status.as_u16(), code: String::new(), message: None, asked: None };
@@ -163,8 +165,11 @@ impl Imds {
         }
     }
 
+    fn host(&self) -> String {
+        self.base.split_once("://").map_or(&*self.base, |(_, host)| host).to_owned()
+    }
+
     fn failure(&self, problem: Problem) -> CloudError {
-        let host = self.base.split_once("://").map_or(&*self.base, |(_, host)| host).to_owned();
-        Details { action: ACTION, host, subject: None, request_id: None, problem }.into()
+        Details { action: ACTION, host: self.host(), subject: None, caller: None, request_id: None, problem }.into()
     }
 }

@@ -35,6 +35,7 @@ pub use sts::{SessionRequest, Sts};
 
 pub(crate) use answer::asked_pause;
 pub(crate) use time::http_date;
+pub(crate) use verdict::THROTTLED_PAUSE;
 
 use call::Caller;
 use endpoints::Region;

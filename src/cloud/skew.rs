@@ -45,8 +45,10 @@ impl CloudClock {
         let on_the_way = i64::try_from(round_trip.as_millis() / 2).unwrap_or_default();
         let seen = date.as_millisecond() + HALF_A_SECOND + on_the_way;
         let difference = seen - self.now().as_millisecond();
-        if difference.abs() >= NOISE_MILLISECONDS {
-            self.origin.fetch_add(difference, Ordering::Relaxed);
+        // A slow answer may have been dated at either end of its way.
+        if difference.abs() >= NOISE_MILLISECONDS + on_the_way {
+            // Set, not moved: several answers may bring the same news at once.
+            self.origin.store(seen.saturating_sub(self.elapsed()), Ordering::Relaxed);
             tracing::warn!(
                 skew_seconds = self.skew_seconds(),
                 "the node's clock differs from the cloud's: the cloud's is used; check the node's time service"
@@ -55,10 +57,15 @@ impl CloudClock {
     }
 }
 
+impl CloudClock {
+    fn elapsed(&self) -> i64 {
+        i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
 impl Clock for CloudClock {
     fn now(&self) -> Timestamp {
-        let elapsed = i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX);
-        let now = self.origin.load(Ordering::Relaxed).saturating_add(elapsed);
+        let now = self.origin.load(Ordering::Relaxed).saturating_add(self.elapsed());
         Timestamp::from_millisecond(now).unwrap_or(Timestamp::MAX)
     }
 }
@@ -79,6 +86,20 @@ mod tests {
         clock.observe(date, Duration::from_millis(40));
         assert_eq!(until(date, clock.now()), Duration::from_millis(520));
         assert!((clock.skew_seconds() + 600.52).abs() < 0.01);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_that_come_together_and_slow_ones_do_not_overshoot() {
+        let clock = CloudClock::new(ManualClock::at(Timestamp::UNIX_EPOCH));
+        let date = later(Timestamp::UNIX_EPOCH, Duration::from_secs(600));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| clock.observe(date, Duration::ZERO));
+            }
+        });
+        assert_eq!(until(date, clock.now()), Duration::from_millis(500));
+        clock.observe(later(date, Duration::from_secs(1)), Duration::from_secs(10));
+        assert_eq!(until(date, clock.now()), Duration::from_millis(500));
     }
 
     #[tokio::test(start_paused = true)]

@@ -92,6 +92,7 @@ impl Sts {
                 action,
                 host: endpoint.current().to_owned(),
                 subject: Some(role.to_owned()),
+                caller: None,
                 request_id: answer.get("RequestId").and_then(Value::as_str).map(str::to_owned),
                 problem: Problem::Unreadable("the answer holds no credentials"),
             };

@@ -59,6 +59,7 @@ fn read(section: &Section<'_>, settings: &Settings, environment: &Environment) -
         }
         None => default_domains(&edition, region.as_ref()),
     };
+    let role = last_role(&chain);
     Some(Instance {
         id: id.clone(),
         domains,
@@ -69,6 +70,7 @@ fn read(section: &Section<'_>, settings: &Settings, environment: &Environment) -
             repositories: repositories.unwrap_or_default(),
             blob_hosts: settings.network.blob_hosts.clone(),
             blobs: settings.blobs.clone(),
+            role,
         },
         credential_source: source,
     })
@@ -179,6 +181,14 @@ fn chain(section: &Section<'_>, settings: &Settings, environment: &Environment) 
         }
     }
     (source, chain)
+}
+
+/// The role that pulls in the end, by its ARN; where none is assumed, the first credential in words.
+fn last_role(chain: &plan::Params) -> String {
+    match (chain.hops.last(), chain.bases.as_slice()) {
+        (Some(role), _) | (None, [Base::Rrsa { role, .. }]) => role.to_string(),
+        (None, bases) => bases.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or "),
+    }
 }
 
 /// What tells the cluster apart: ACK names the OIDC provider of a cluster after it.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::acr_configuration::{self, Surroundings};
-use super::document::{self, Lines, Node, Value};
+use super::document::{self, Entry, Lines, Node, Value};
 use super::environment::Environment;
 use super::problem::{Findings, Place, Problem, Unusable};
 use super::reader::Field;
@@ -109,18 +109,46 @@ fn read_document(node: &Node, around: &Surroundings<'_>) -> Option<Config> {
         }
         _ => &[],
     };
+    match format(entries) {
+        Format::ConfigMap => acr_configuration::read_config_map(&root, around),
+        Format::Data => acr_configuration::read_data(&root, around),
+        Format::Addon => acr_configuration::read_addon(&root, around),
+        Format::Ours => file::read(&root, around.environment, around.overlay, around.findings),
+    }
+}
+
+/// Which of the formats a document has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Ours,
+    ConfigMap,
+    Data,
+    Addon,
+}
+
+fn format(entries: &[Entry]) -> Format {
     let has = |key: &str| entries.iter().any(|entry| entry.key == key);
     let is_config_map = entries.iter().any(|entry| {
         entry.key == "kind" && matches!(&entry.value.value, Value::Scalar(scalar) if scalar.text == "ConfigMap")
     });
     if is_config_map {
-        acr_configuration::read_config_map(&root, around)
+        Format::ConfigMap
     } else if has(acr_configuration::INSTANCES) {
-        acr_configuration::read_data(&root, around)
+        Format::Data
     } else if has(acr_configuration::ADDON_INSTANCES) {
-        acr_configuration::read_addon(&root, around)
+        Format::Addon
     } else {
-        file::read(&root, around.environment, around.overlay, around.findings)
+        Format::Ours
+    }
+}
+
+/// Whether what stands at `path` is in our own format already, not in one of the incumbent's.
+#[must_use]
+pub fn is_ours(path: &Path) -> bool {
+    let Content::File(text) = Content::read(path) else { return false };
+    match document::parse(&text, Lines::From(1)) {
+        Ok(Node { value: Value::Map(entries), .. }) => format(&entries) == Format::Ours,
+        _ => false,
     }
 }
 

@@ -26,7 +26,7 @@ use std::time::Duration;
 pub use effective::Effective;
 pub use environment::Environment;
 pub use instance::personal_domains;
-pub use load::{Loaded, Overlay, load};
+pub use load::{Loaded, Overlay, is_ours, load};
 pub use problem::{Problem, Unusable};
 pub use reload::Watch;
 

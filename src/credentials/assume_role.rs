@@ -1,6 +1,7 @@
 //! One AssumeRole hop over any other provider.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::session::{Proof, SessionSettings};
 use super::{Credentials, CredentialsError, HopStatus, Level, ProvideCredentials, PurchaseError, Session, purchase};
@@ -12,6 +13,8 @@ use crate::telemetry::metrics::Hop;
 pub(super) struct AssumedRole {
     pub(super) parent: Arc<dyn ProvideCredentials>,
     pub(super) settings: Arc<SessionSettings>,
+    /// Whom RAM sees asking, for the advice of a refusal.
+    pub(super) caller: String,
 }
 
 impl Load for AssumedRole {
@@ -26,8 +29,14 @@ impl Load for AssumedRole {
         });
         bought.await.map_err(|error| match error {
             PurchaseError::Credentials(error) => error,
-            PurchaseError::Cloud(error) => Arc::new(CredentialsError::from_cloud(self.name(), error)),
+            PurchaseError::Cloud(error) => {
+                Arc::new(CredentialsError::from_cloud(self.name(), error.called_by(self.caller.as_str())))
+            }
         })
+    }
+
+    fn inherited(&self, error: &CredentialsError) -> Option<Duration> {
+        (error.hop() != Some(&*self.name())).then(|| self.parent.pause())
     }
 }
 

@@ -4,6 +4,7 @@
 //! failure, or worse, use the rights of something else.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{BoxFuture, CredentialsError, HopStatus, ProvideCredentials, Renewal, Session};
 
@@ -32,6 +33,10 @@ impl ProvideCredentials for FirstConfigured {
         for source in &self.sources {
             source.refused(session, why);
         }
+    }
+
+    fn pause(&self) -> Duration {
+        self.sources.iter().map(|source| source.pause()).min().unwrap_or_default()
     }
 
     fn report(&self, into: &mut Vec<HopStatus>) {

@@ -1,10 +1,10 @@
 //! Why there are no credentials.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::cloud::CloudError;
-use crate::error::{Blame, Explain, Retry};
+use crate::error::diagnosis::{Names, Row, Sign};
+use crate::error::{Explain, Retry};
 use crate::refresh::Interrupted;
 
 /// Why there are no credentials. Only [`NotConfigured`](Self::NotConfigured) lets a chain go on to its next source.
@@ -24,6 +24,14 @@ pub enum CredentialsError {
         /// The source.
         hop: String,
         /// What is wrong, with the file or field.
+        what: String,
+    },
+    /// The service-account token cannot be read.
+    #[error("{hop}: {what}")]
+    TokenFile {
+        /// The role it is for.
+        hop: String,
+        /// What is wrong, with the file.
         what: String,
     },
     /// The cloud decided against it; somebody has to change something.
@@ -67,26 +75,50 @@ impl CredentialsError {
     }
 }
 
+impl CredentialsError {
+    /// The level at fault; `None` where it is no single one.
+    pub(crate) fn hop(&self) -> Option<&str> {
+        match self {
+            Self::NotConfigured { hop, .. }
+            | Self::Invalid { hop, .. }
+            | Self::TokenFile { hop, .. }
+            | Self::Denied { hop, .. }
+            | Self::Unavailable { hop, .. } => Some(hop),
+            Self::Exhausted { .. } | Self::Interrupted(_) => None,
+        }
+    }
+}
+
 fn list(attempts: &[Arc<CredentialsError>]) -> String {
     attempts.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 impl Explain for CredentialsError {
-    fn blame(&self) -> Blame {
+    fn row(&self) -> &'static Row {
         match self {
-            Self::NotConfigured { .. } | Self::Invalid { .. } | Self::Exhausted { .. } | Self::Interrupted(_) => {
-                Blame::Node
-            }
-            Self::Denied { error, .. } | Self::Unavailable { error, .. } => error.blame(),
+            Self::Denied { error, .. } | Self::Unavailable { error, .. } => error.row(),
+            Self::NotConfigured { .. } | Self::Exhausted { .. } => Row::of(Sign::NoCredentials),
+            Self::Invalid { .. } => Row::of(Sign::CredentialsInvalid),
+            Self::TokenFile { .. } => Row::of(Sign::TokenFile),
+            Self::Interrupted(_) => Row::of(Sign::Interrupted),
+        }
+    }
+
+    fn names(&self) -> Names<'_> {
+        match self {
+            Self::Denied { error, .. } | Self::Unavailable { error, .. } => error.names(),
+            _ => Names::default(),
         }
     }
 
     fn retry(&self) -> Retry {
         match self {
             // A file may be written a moment later, and a role be attached to a running node.
-            Self::NotConfigured { .. } | Self::Invalid { .. } | Self::Exhausted { .. } | Self::Interrupted(_) => {
-                Retry::Later(None)
-            }
+            Self::NotConfigured { .. }
+            | Self::Invalid { .. }
+            | Self::TokenFile { .. }
+            | Self::Exhausted { .. }
+            | Self::Interrupted(_) => Retry::Later(None),
             Self::Denied { error, .. } | Self::Unavailable { error, .. } => error.retry(),
         }
     }
@@ -95,16 +127,6 @@ impl Explain for CredentialsError {
         match self {
             Self::Denied { error, .. } | Self::Unavailable { error, .. } => error.request_id(),
             _ => None,
-        }
-    }
-
-    fn advice(&self) -> Option<Cow<'_, str>> {
-        match self {
-            Self::Denied { error, .. } | Self::Unavailable { error, .. } => error.advice(),
-            Self::Exhausted { .. } | Self::NotConfigured { .. } => {
-                Some("set rrsaRoleARN, attach a RAM role to the node, or set customAccessKeyFile".into())
-            }
-            Self::Invalid { .. } | Self::Interrupted(_) => None,
         }
     }
 }

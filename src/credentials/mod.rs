@@ -21,6 +21,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use crate::cloud::Credentials;
 pub use error::CredentialsError;
@@ -28,6 +29,7 @@ pub use wire::wire;
 
 use crate::clock::Timestamp;
 use crate::cloud::CloudError;
+use crate::error::diagnosis::Row;
 use crate::error::{Explain, Retry};
 use crate::refresh::{Expiring, Load, RefreshCell};
 use crate::telemetry::metrics::{Hop, Outcome};
@@ -48,6 +50,11 @@ pub trait ProvideCredentials: fmt::Debug + Send + Sync {
 
     /// The cloud refused exactly these, so they must not be handed out again.
     fn refused(&self, session: &Session, why: &Arc<CredentialsError>);
+
+    /// How long until asking again may bring another answer.
+    fn pause(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Appends what there is to say about each level, the base first.
     fn report(&self, into: &mut Vec<HopStatus>);
@@ -77,6 +84,8 @@ pub struct HopFailure {
     pub text: String,
     /// What to do.
     pub advice: Option<String>,
+    /// The same failure in the table of all failures.
+    pub row: &'static Row,
     /// The cloud's id of the failed call.
     pub request_id: Option<String>,
 }
@@ -87,6 +96,7 @@ impl HopFailure {
         Self {
             at,
             text: crate::error::chain(error),
+            row: error.row(),
             advice: error.advice().map(std::borrow::Cow::into_owned),
             request_id: error.request_id().map(str::to_owned),
         }
@@ -114,6 +124,10 @@ impl<L: Level> ProvideCredentials for RefreshCell<L> {
 
     fn refused(&self, session: &Session, why: &Arc<CredentialsError>) {
         Self::refused(self, session, Arc::clone(why));
+    }
+
+    fn pause(&self) -> Duration {
+        Self::pause(self)
     }
 
     fn report(&self, into: &mut Vec<HopStatus>) {

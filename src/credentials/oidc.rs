@@ -47,7 +47,7 @@ impl OidcRole {
     async fn ask(&self) -> Result<Result<Expiring<Credentials>, crate::cloud::CloudError>, Arc<CredentialsError>> {
         let token = read(&self.token_file)
             .await
-            .map_err(|what| Arc::new(CredentialsError::Invalid { hop: self.name(), what }))?;
+            .map_err(|what| Arc::new(CredentialsError::TokenFile { hop: self.name(), what }))?;
         Ok(self.settings.ask(Proof::Token { provider: &self.provider, token: &token }).await)
     }
 }

@@ -127,6 +127,23 @@ pub enum Base {
     },
 }
 
+impl Base {
+    /// Whom RAM sees: the ARN of a role where it is known, else words that name the identity.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        match self {
+            Self::Rrsa { role, .. } => role.to_string(),
+            Self::RamRole { name: Some(name) } => format!("the node's RAM role {name}"),
+            Self::RamRole { name: None } => "the node's RAM role".to_owned(),
+            Self::AccessKey { id, .. } | Self::Environment { id, .. } => format!("the owner of AccessKey {id}"),
+            Self::AccessKeyFile { id, .. } => format!("the owner of the AccessKey in {}", id.display()),
+            Self::Profile { file, .. } => format!("the identity of the profile in {}", file.display()),
+            // The URI itself may carry a token in its path.
+            Self::CredentialsUri { .. } => "the identity of the credentials URI".to_owned(),
+        }
+    }
+}
+
 /// The session policy sent with every AssumeRole towards the registry.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum SessionPolicy {
@@ -156,6 +173,17 @@ pub struct Params {
     pub external_id: Option<String>,
     /// `expiringThreshold`.
     pub expiring_threshold: Duration,
+}
+
+impl Params {
+    /// Who asks for the hop at `index`; behind the last hop, who asks for the login.
+    #[must_use]
+    pub fn caller(&self, index: usize) -> String {
+        match index.checked_sub(1).and_then(|before| self.hops.get(before)) {
+            Some(role) => role.to_string(),
+            None => self.bases.iter().map(Base::identity).collect::<Vec<_>>().join(" or "),
+        }
+    }
 }
 
 /// The shortest session of any role, in seconds (AssumeRole, `DurationSeconds`).

@@ -57,12 +57,22 @@ pub(super) struct KeyFiles {
 const KEY_FILES: &str = "AccessKey files";
 
 impl KeyFiles {
+    /// The pair as it stands in the files now. They cannot be read in one step, so the id is read again until it is the
+    /// same before and after the secret.
     async fn read(&self) -> Result<Credentials, Arc<CredentialsError>> {
-        Ok(Credentials {
-            access_key_id: read(&self.id).await?.expose().to_owned(),
-            access_key_secret: read(&self.secret).await?,
-            security_token: None,
-        })
+        let mut id = read(&self.id).await?;
+        loop {
+            let access_key_secret = read(&self.secret).await?;
+            let again = read(&self.id).await?;
+            if again == id {
+                return Ok(Credentials {
+                    access_key_id: id.expose().to_owned(),
+                    access_key_secret,
+                    security_token: None,
+                });
+            }
+            id = again;
+        }
     }
 }
 

@@ -30,7 +30,8 @@ pub fn wire(chain: &RoleChain, cloud: &Arc<Cloud>, metrics: &Arc<InstanceMetrics
     params.hops.iter().enumerate().fold(base, |parent, (index, role)| {
         let next = params.hops.get(index + 1);
         let external_id = params.external_id.clone().filter(|_| next.is_none());
-        wiring.cell(AssumedRole { parent, settings: wiring.settings(role, next, external_id) })
+        let caller = params.caller(index);
+        wiring.cell(AssumedRole { parent, settings: wiring.settings(role, next, external_id), caller })
     })
 }
 

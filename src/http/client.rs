@@ -3,8 +3,9 @@
 //! It follows no redirects, retries nothing that reached the other side, and reads no proxy from the environment; these
 //! are decisions of its callers. The client of hyper-util that it is made of appears in this file only.
 
-use std::borrow::Cow;
-use std::net::IpAddr;
+mod error;
+
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,9 +17,10 @@ use super::Body;
 use super::connector::{Connector, Offer};
 use super::driven;
 use super::origin::Origin;
-use super::resolve::Resolver;
+use super::resolve::{Resolver, Unresolved};
 use super::tls;
-use crate::error::{Blame, BoxError, Explain, Retry};
+use crate::error::{BoxError, cause_ref};
+pub use error::ClientError;
 
 /// How long a connection may lie idle in the pool: below the 60 s after which common load balancers close theirs.
 const POOL_IDLE: Duration = Duration::from_secs(50);
@@ -117,74 +119,6 @@ pub enum BuildError {
     Provider(#[source] rustls::Error),
 }
 
-/// Why no response head came.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// No connection: name, route, refused, TLS.
-    #[error("cannot connect to {host}")]
-    Connect {
-        /// The name that was dialled.
-        host: String,
-        /// What stood in the way.
-        #[source]
-        source: BoxError,
-    },
-    /// The connection broke before the response head.
-    #[error("connection closed without an answer by {host}")]
-    Closed {
-        /// The name that was asked.
-        host: String,
-        /// What was seen.
-        #[source]
-        source: BoxError,
-    },
-    /// The response head did not come in time.
-    #[error("no answer within {after:?} from {host}")]
-    Timeout {
-        /// The name that was asked.
-        host: String,
-        /// How long was waited.
-        after: Duration,
-    },
-}
-
-impl Explain for ClientError {
-    fn blame(&self) -> Blame {
-        Blame::Network
-    }
-
-    fn retry(&self) -> Retry {
-        Retry::Later(None)
-    }
-
-    fn advice(&self) -> Option<Cow<'_, str>> {
-        if self.is_certificate() {
-            return Some(Cow::Borrowed("set network.caFile to the CA that signed its certificate, if it is yours"));
-        }
-        let (Self::Connect { host, .. } | Self::Closed { host, .. } | Self::Timeout { host, .. }) = self;
-        Some(Cow::Owned(format!("check that this node resolves and reaches {host}, or set network.hosts")))
-    }
-}
-
-impl ClientError {
-    /// Whether the other side's certificate was not accepted.
-    #[must_use]
-    pub fn is_certificate(&self) -> bool {
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
-        while let Some(error) = cause {
-            if matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))) {
-                return true;
-            }
-            cause = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-                // An I/O error shows what it wraps as its own text, and only the source of that as its source.
-                Some(wrapped) => Some(wrapped),
-                None => error.source(),
-            };
-        }
-        false
-    }
-}
-
 impl Client {
     /// Builds the client with its pool. HTTP/2 is used where the other side offers it.
     ///
@@ -219,6 +153,14 @@ impl Client {
         self.connector.warm(&uri, wanted);
     }
 
+    /// Where a connection to `host` would be tried, in order.
+    ///
+    /// # Errors
+    /// What the system's resolver said.
+    pub async fn addresses(&self, host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
+        self.parts.resolver.addresses(host, port).await
+    }
+
     /// Sends one request with an absolute URL and waits for the response head, at most `within`.
     ///
     /// A request that was never written, because its pooled connection had gone, is sent again on another one; nothing
@@ -244,6 +186,9 @@ impl Client {
         };
         match tokio::time::timeout(within, answer).await {
             Ok(Ok(response)) => Ok(response),
+            Ok(Err(driven::Failure::Connect(source))) if cause_ref::<Unresolved>(&*source).is_some() => {
+                Err(ClientError::Unresolved { host, source })
+            }
             Ok(Err(driven::Failure::Connect(source))) => Err(ClientError::Connect { host, source }),
             Ok(Err(driven::Failure::Closed(source))) => Err(ClientError::Closed { host, source }),
             Err(_) => Err(ClientError::Timeout { host, after: within }),

@@ -18,7 +18,8 @@ use tokio::io::BufReader;
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-use super::resolve::Resolver;
+use super::resolve::{Resolver, Unresolved};
+use crate::error::BoxError;
 
 /// How long one address is waited for before the next is tried beside it (RFC 8305 recommends 250 ms).
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -41,10 +42,10 @@ impl Dialer {
 
 impl tower::Service<Uri> for Dialer {
     type Response = Socket;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Socket>> + Send>>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Socket, BoxError>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
 
@@ -53,7 +54,7 @@ impl tower::Service<Uri> for Dialer {
         Box::pin(async move {
             let host = uri.host().ok_or_else(|| io::Error::other("the URL has no host"))?;
             let default = if uri.scheme_str() == Some("http") { 80 } else { 443 };
-            let addresses = resolver.addresses(host, uri.port_u16().unwrap_or(default)).await?;
+            let addresses = resolver.addresses(host, uri.port_u16().unwrap_or(default)).await.map_err(Unresolved)?;
             let stream = connect(&addresses).await?;
             // Requests are single small writes; waiting to fill a segment only delays them.
             stream.set_nodelay(true)?;

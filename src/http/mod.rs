@@ -9,6 +9,7 @@ mod connector;
 mod dial;
 mod driven;
 pub mod headers;
+pub mod listen;
 pub mod origin;
 mod ready;
 mod resolve;

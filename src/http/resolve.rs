@@ -10,6 +10,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::client::{HostOverride, HostTarget, TargetHost};
 
+/// A name that has no address.
+#[derive(Debug, thiserror::Error)]
+#[error("the name does not resolve")]
+pub(super) struct Unresolved(#[source] pub(super) io::Error);
+
 /// The overrides, ready to be asked, in front of the system's resolver.
 #[derive(Debug, Default)]
 pub(super) struct Resolver {

@@ -1,10 +1,11 @@
 //! One request and its answer, from the head that came to the last byte that went: its id, its line in the log, its
-//! counters.
+//! counters, its place among the recent pulls.
 //!
 //! What is counted is counted once, also where the client leaves before there is an answer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use http::{HeaderValue, Response};
 use tokio::time::Instant;
@@ -12,11 +13,17 @@ use tokio::time::Instant;
 use crate::http::Body;
 use crate::http::body::{End, Passage, metered};
 use crate::http::headers::X_REQUEST_ID;
+use crate::oci::{Reference, RepositoryName, Resource};
+use crate::telemetry::logs;
 use crate::telemetry::metrics::{Answered, InstanceMetrics, Kind, Method};
-use crate::upstream::Upstream;
+use crate::telemetry::pulls::{Outcome, RecentPull, RecentPulls, Resumes};
+use crate::upstream::{Place, Upstream};
 
 /// Status under which a request is counted whose client left before the answer, as nginx counts it.
 const CLIENT_LEFT: u16 = 499;
+
+/// Statuses under which content moves, or the right to it (307).
+const MOVES_CONTENT: [u16; 3] = [200, 206, 307];
 
 /// The name of one request, unique on this node until it is restarted, and unlikely to repeat after.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,25 +64,37 @@ pub(super) struct Subject(Arc<OnceLock<About>>);
 #[derive(Debug)]
 struct About {
     metrics: Arc<InstanceMetrics>,
-    upstream: Option<Arc<Upstream>>,
+    pull: Option<Pulled>,
     kind: Kind,
     method: Method,
 }
 
+/// What was pulled, and from where.
+#[derive(Debug)]
+struct Pulled {
+    upstream: Arc<Upstream>,
+    repository: RepositoryName,
+    /// The tag or digest; `None` for a list of tags.
+    reference: Option<Reference>,
+}
+
 impl Subject {
     /// Notes an instance; the request counts as in flight from here on.
-    pub(super) fn pull(&self, upstream: &Arc<Upstream>, kind: Kind, method: Method) {
-        self.note(About {
-            metrics: Arc::clone(upstream.metrics()),
-            upstream: Some(Arc::clone(upstream)),
-            kind,
-            method,
-        });
+    pub(super) fn pull(&self, upstream: &Arc<Upstream>, what: (&Place, &Resource), kind: Kind, method: Method) {
+        let (place, resource) = what;
+        let reference = match resource {
+            Resource::Manifest(reference) => Some(reference.clone()),
+            Resource::Blob(digest) | Resource::Referrers { digest, .. } => Some(Reference::Digest(digest.clone())),
+            Resource::Tags { .. } => None,
+        };
+        let repository = place.repository.clone();
+        let pull = Pulled { upstream: Arc::clone(upstream), repository, reference };
+        self.note(About { metrics: Arc::clone(upstream.metrics()), pull: Some(pull), kind, method });
     }
 
     /// Notes a request that belongs to no instance.
     pub(super) fn unrouted(&self, metrics: &Arc<InstanceMetrics>, kind: Kind, method: Method) {
-        self.note(About { metrics: Arc::clone(metrics), upstream: None, kind, method });
+        self.note(About { metrics: Arc::clone(metrics), pull: None, kind, method });
     }
 
     fn note(&self, about: About) {
@@ -91,14 +110,25 @@ impl Subject {
 pub(super) struct Exchange {
     subject: Subject,
     id: RequestId,
+    recent: RecentPulls,
     begun: Instant,
     ended: bool,
 }
 
+/// How an answer ended.
+#[derive(Debug)]
+struct Ending {
+    status: u16,
+    /// When its head went out.
+    head: Instant,
+    passage: Passage,
+    resumes: u32,
+}
+
 impl Exchange {
-    pub(super) fn begin(id: RequestId) -> (Self, Subject) {
+    pub(super) fn begin(id: RequestId, recent: &RecentPulls) -> (Self, Subject) {
         let subject = Subject::default();
-        (Self { subject: subject.clone(), id, begun: Instant::now(), ended: false }, subject)
+        (Self { subject: subject.clone(), id, recent: recent.clone(), begun: Instant::now(), ended: false }, subject)
     }
 
     /// Ties itself to the body of the answer.
@@ -106,48 +136,109 @@ impl Exchange {
         if let Ok(id) = HeaderValue::from_str(self.id.as_str()) {
             response.headers_mut().insert(X_REQUEST_ID, id);
         }
+        let resumes: Resumes = response.extensions_mut().remove().unwrap_or_default();
         let status = response.status().as_u16();
         let head = Instant::now();
         let mut this = self;
-        response.map(|body| metered(body, move |passage| this.end(status, head, passage)))
+        response.map(|body| {
+            metered(body, move |passage| this.end(&Ending { status, head, passage, resumes: resumes.so_far() }))
+        })
     }
 
-    fn end(&mut self, status: u16, head: Instant, passage: Passage) {
+    fn end(&mut self, ending: &Ending) {
         self.ended = true;
         let Some(about) = self.subject.0.get() else { return };
-        let first_byte = passage.first_byte.unwrap_or(head) - self.begun;
         let took = self.begun.elapsed();
-        let Passage { bytes, end, .. } = passage;
+        let Passage { bytes, end, first_byte } = ending.passage;
         about.metrics.request_ended(&Answered {
             kind: about.kind,
             method: about.method,
-            status,
+            status: ending.status,
             bytes,
             took,
-            first_byte,
+            first_byte: first_byte.unwrap_or(ending.head) - self.begun,
         });
-        let Some(upstream) = &about.upstream else { return };
-        if status < 400 && end == End::Complete {
-            upstream.succeeded();
+        if let Some(pulled) = &about.pull {
+            if ending.status < 400 && end == End::Complete {
+                pulled.upstream.succeeded();
+            }
+            self.tell(about, pulled, ending, took);
         }
-        tracing::info!(
-            request_id = self.id.as_str(),
-            instance = %upstream.instance(),
-            kind = ?about.kind,
-            method = ?about.method,
-            status,
-            bytes,
-            end = ?end,
-            milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-            "served"
-        );
+    }
+
+    /// Says what became of a pull: content that moved is for the audit log, all else for whoever looks closely.
+    fn tell(&self, about: &About, pulled: &Pulled, ending: &Ending, took: Duration) {
+        let About { kind, method, .. } = *about;
+        let Ending { status, resumes, passage: Passage { bytes, .. }, .. } = *ending;
+        let outcome = outcome(ending);
+        let instance = pulled.upstream.instance();
+        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let content = matches!(kind, Kind::Manifest | Kind::Blob);
+        let moved = content && method == Method::Get && MOVES_CONTENT.contains(&status);
+        if moved {
+            tracing::info!(
+                target: logs::AUDIT,
+                request_id = self.id.as_str(),
+                %instance,
+                repository = %pulled.repository,
+                reference = pulled.reference.as_ref().map(tracing::field::display),
+                kind = kind.as_str(),
+                bytes,
+                milliseconds,
+                resumes,
+                outcome = outcome.as_str(),
+                role = pulled.upstream.role(),
+                "pulled"
+            );
+        } else {
+            tracing::debug!(
+                request_id = self.id.as_str(),
+                %instance,
+                repository = %pulled.repository,
+                reference = pulled.reference.as_ref().map(tracing::field::display),
+                kind = kind.as_str(),
+                method = method.as_str(),
+                status,
+                milliseconds,
+                outcome = outcome.as_str(),
+                "answered"
+            );
+        }
+        if (moved || (content && status >= 400))
+            && let Some(reference) = &pulled.reference
+        {
+            self.recent.push(RecentPull {
+                at: pulled.upstream.now(),
+                instance: instance.clone(),
+                kind,
+                repository: pulled.repository.clone(),
+                reference: reference.clone(),
+                status,
+                bytes,
+                took,
+                resumes,
+                outcome,
+                request_id: self.id.as_str().to_owned(),
+            });
+        }
+    }
+}
+
+fn outcome(ending: &Ending) -> Outcome {
+    match (ending.status, ending.passage.end) {
+        (_, End::Dropped) => Outcome::Left,
+        (400.., _) => Outcome::Refused,
+        (_, End::Failed) => Outcome::Cut,
+        (307, End::Complete) => Outcome::Redirected,
+        (_, End::Complete) => Outcome::Complete,
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
         if !self.ended {
-            self.end(CLIENT_LEFT, Instant::now(), Passage { bytes: 0, first_byte: None, end: End::Dropped });
+            let passage = Passage { bytes: 0, first_byte: None, end: End::Dropped };
+            self.end(&Ending { status: CLIENT_LEFT, head: Instant::now(), passage, resumes: 0 });
         }
     }
 }

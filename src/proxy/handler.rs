@@ -51,7 +51,7 @@ impl Handler {
                 Ok(ping(namespace.as_ref()))
             }
             Ok(Route::Pull { upstream, place, resource, face }) => {
-                subject.pull(&upstream, kind, method);
+                subject.pull(&upstream, (&place, &resource), kind, method);
                 let pull = Pull { place, resource, head: only_head, headers: head.headers };
                 let response = upstream.pull(&pull).await?;
                 Ok(dress(response, &pull.place, face))

@@ -13,15 +13,17 @@ mod respond;
 mod route;
 mod serve;
 mod stack;
+mod visit;
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::net::TcpListener;
 
 pub use self::route::Table;
+pub use self::visit::{Visitor, Visits, visits};
+use crate::http::listen::Listener;
 use crate::telemetry::metrics::Metrics;
 
 /// The limits of the face.
@@ -36,26 +38,27 @@ pub struct Params {
 }
 
 impl Default for Params {
-    /// A node runs some dozens of pulls with three connections each; these limits are far above that and far below what
-    /// would exhaust a node.
+    /// A node runs some dozens of pulls with three connections each. A thousand cold ones at once still pass, and that is
+    /// far below what would exhaust a node.
     fn default() -> Self {
-        Self { connections: 1024, in_flight: 512, drain: Duration::from_secs(20) }
+        Self { connections: 1024, in_flight: 1024, drain: Duration::from_secs(20) }
     }
 }
 
-/// Serves pulls from `listener` until `shutdown` is ready and the requests in flight have ended, or
-/// [`Params::drain`] has passed.
+/// Serves pulls from `listener`, and visits, until `shutdown` is ready and the requests in flight have ended, or
+/// [`Params::drain`] has passed. What waits in the listener's queue at that moment is served too.
 ///
 /// `table` may be swapped at any time; a request keeps the instance it was routed to.
 pub async fn serve(
-    listener: TcpListener,
+    listener: Listener,
+    visits: Visits,
     table: Arc<ArcSwap<Table>>,
     metrics: &Metrics,
     params: Params,
     shutdown: impl Future<Output = ()> + Send,
 ) {
     let stack = stack::stack(table, metrics, params.in_flight);
-    serve::serve(listener, stack, &params, shutdown).await;
+    serve::serve(listener, visits, stack, &params, shutdown).await;
 }
 
 #[cfg(test)]

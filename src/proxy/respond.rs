@@ -9,7 +9,7 @@ use http::{HeaderValue, Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 
 use super::route::NotServed;
-use crate::error::{Explain, chain};
+use crate::error::{Blame, Explain, chain};
 use crate::http::Body;
 use crate::http::body::full;
 use crate::oci::RequestError;
@@ -80,14 +80,18 @@ impl Refusal {
         }
     }
 
+    /// Who speaks, who has to act, what is wrong, and, as far as there is room, what to do.
     fn sentence(&self) -> String {
-        let mut sentence = format!("{PREFIX}{self}");
-        if let Self::Upstream(error) = self
-            && let Some(advice) = error.advice()
-            && sentence.len() + advice.len() + 2 <= LONGEST_SENTENCE
-        {
+        let Self::Upstream(error) = self else { return printable(&format!("{PREFIX}{self}"), LONGEST_SENTENCE) };
+        let hint = error.row().hint;
+        let mut sentence = match error.blame() {
+            // Whoever reads this is the one who has to act, and is told what first.
+            Blame::Client => return printable(&format!("{PREFIX}{hint}: {error}"), LONGEST_SENTENCE),
+            who => format!("{PREFIX}{who}: {error}"),
+        };
+        if sentence.len() + hint.len() + 2 <= LONGEST_SENTENCE {
             sentence.push_str("; ");
-            sentence.push_str(&advice);
+            sentence.push_str(hint);
         }
         printable(&sentence, LONGEST_SENTENCE)
     }

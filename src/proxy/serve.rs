@@ -1,27 +1,33 @@
 //! Connections: HTTP/1.1 and cleartext HTTP/2 side by side, and an end in good order.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tower::ServiceBuilder;
 
-use super::Params;
 use super::linger::Lingering;
-use super::listener::Listener;
+use super::listener::Arrivals;
 use super::stack::Stack;
-use crate::error::chain;
+use super::{Params, Visits};
+use crate::error::{BoxError, chain};
+use crate::http::listen::Listener;
 
 /// How long a request head, or the next one on a connection, is waited for. Above the 30 s after which containerd closes
 /// an idle connection, so that it is the client who closes.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(45);
+/// How long a connection that has carried no request yet is waited for at the end. Clients write at once, and repeat a
+/// request only on a connection that has carried one before.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// Most bytes of a request head, and of an answer that waits for the socket. A head beyond it gets a bare 431.
 const BUFFER: usize = 256 * 1024;
 /// Most bytes of an HTTP/2 header list.
@@ -31,43 +37,111 @@ const H2_STREAMS: u32 = 64;
 
 /// Serves until `shutdown` is ready, then drains.
 pub(super) async fn serve(
-    listener: TcpListener,
+    listener: Listener,
+    mut visits: Visits,
     stack: Stack,
     params: &Params,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    let mut listener = Listener::new(listener);
-    let server = server();
-    let graceful = GracefulShutdown::new();
+    let mut arrivals = Arrivals::new(listener);
+    let mut connections = Connections::new(stack);
     let places = Arc::new(Semaphore::new(params.connections));
-    let mut connections = JoinSet::new();
-    let mut shutdown = std::pin::pin!(shutdown);
+    let mut shutdown = pin!(shutdown);
     loop {
         let accepted = async {
             // The place comes first: a connection that cannot be served is left in the kernel's queue.
             let place = Arc::clone(&places).acquire_owned().await;
-            (place, listener.accept().await)
+            (place.ok(), arrivals.next().await)
         };
-        let (place, stream) = tokio::select! {
-            accepted = accepted => accepted,
+        tokio::select! {
+            (place, stream) = accepted => connections.take(stream, place),
+            visit = visits.next() => connections.serve(visit, None),
             () = &mut shutdown => break,
-        };
-        let service = TowerToHyperService::new(stack.clone());
-        let connection = server.serve_connection(TokioIo::new(Lingering::new(stream)), service).into_owned();
-        let connection = graceful.watch(connection);
-        connections.spawn(async move {
-            if let Err(error) = connection.await {
+        }
+    }
+    connections.announce_end();
+    // What was in the queue was promised an answer, place or not; there is no more of it than the queue holds.
+    arrivals.leave(|stream| connections.take(stream, None)).await;
+    drop(arrivals);
+    connections.end(params.drain).await;
+}
+
+/// The connections that are open.
+struct Connections {
+    server: auto::Builder<TokioExecutor>,
+    stack: Stack,
+    ending: watch::Sender<bool>,
+    open: JoinSet<()>,
+}
+
+impl Connections {
+    fn new(stack: Stack) -> Self {
+        Self { server: server(), stack, ending: watch::Sender::new(false), open: JoinSet::new() }
+    }
+
+    /// Serves a client, who keeps `place` until the end of the connection.
+    fn take(&mut self, stream: TcpStream, place: Option<OwnedSemaphorePermit>) {
+        self.serve(Lingering::new(stream), place);
+    }
+
+    fn serve(
+        &mut self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        place: Option<OwnedSemaphorePermit>,
+    ) {
+        let conversation = converse(self.server.clone(), self.stack.clone(), stream, self.ending.subscribe());
+        self.open.spawn(async move {
+            if let Err(error) = conversation.await {
                 tracing::debug!(error = chain(&*error), "a connection ended early");
             }
             drop(place);
         });
-        while connections.try_join_next().is_some() {}
+        while self.open.try_join_next().is_some() {}
     }
-    drop(listener);
-    if timeout(params.drain, graceful.shutdown()).await.is_err() {
-        tracing::warn!(connections = connections.len(), "requests are cut, since they did not end in time");
+
+    /// Every connection ends with the request it is carrying.
+    fn announce_end(&self) {
+        self.ending.send_replace(true);
     }
-    connections.shutdown().await;
+
+    /// Waits until all connections have ended; cuts what is left after `limit`.
+    async fn end(mut self, limit: Duration) {
+        let all = async { while self.open.join_next().await.is_some() {} };
+        if timeout(limit, all).await.is_err() {
+            tracing::warn!(connections = self.open.len(), "requests are cut, since they did not end in time");
+        }
+        self.open.shutdown().await;
+    }
+}
+
+/// One connection, from its first request to its end.
+async fn converse(
+    server: auto::Builder<TokioExecutor>,
+    stack: Stack,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    mut ending: watch::Receiver<bool>,
+) -> Result<(), BoxError> {
+    let begun = Arc::new(watch::Sender::new(false));
+    let mut first = begun.subscribe();
+    let service = ServiceBuilder::new()
+        .map_request(move |request| {
+            begun.send_replace(true);
+            request
+        })
+        .service(stack);
+    let mut connection = pin!(server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
+    tokio::select! {
+        result = &mut connection => return result,
+        // A sender that is gone is an end as well.
+        _ = ending.wait_for(|ending| *ending) => {}
+    }
+    tokio::select! {
+        result = &mut connection => return result,
+        // Too late or gone: either way it is time to close.
+        _ = timeout(FIRST_REQUEST, first.wait_for(|begun| *begun)) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    connection.await
 }
 
 fn server() -> auto::Builder<TokioExecutor> {

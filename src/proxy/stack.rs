@@ -24,6 +24,7 @@ use super::route::Table;
 use crate::http::Body;
 use crate::http::body::metered;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::pulls::RecentPulls;
 
 /// The whole face as one service.
 pub(super) type Stack = BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>;
@@ -38,10 +39,11 @@ type Answering<T> = Pin<Box<dyn Future<Output = Result<T, Infallible>> + Send>>;
 pub(super) fn stack(table: Arc<ArcSwap<Table>>, metrics: &Metrics, in_flight: usize) -> Stack {
     let handler = Arc::new(Handler::new(table, metrics.unrouted()));
     let ids = Arc::new(RequestIds::new());
+    let recent = metrics.recent_pulls().clone();
     let permits = Arc::new(Semaphore::new(in_flight));
     let column = ServiceBuilder::new()
         // A name, a span and the counters; outermost, so that they see every answer there is.
-        .layer_fn(move |inner| Observed { inner, ids: Arc::clone(&ids) })
+        .layer_fn(move |inner| Observed { inner, ids: Arc::clone(&ids), recent: recent.clone() })
         // An error becomes an answer.
         .map_response(|verdict: Verdict| verdict.unwrap_or_else(Refusal::into_response))
         // A bug in one answer does not take the connection's other requests with it.
@@ -61,6 +63,7 @@ pub(super) fn stack(table: Arc<ArcSwap<Table>>, metrics: &Metrics, in_flight: us
 struct Observed<S> {
     inner: S,
     ids: Arc<RequestIds>,
+    recent: RecentPulls,
 }
 
 impl<S> Service<Request<Incoming>> for Observed<S>
@@ -79,7 +82,7 @@ where
     fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
         let id = self.ids.next();
         let span = tracing::info_span!("request", request_id = id.as_str());
-        let (exchange, subject) = Exchange::begin(id);
+        let (exchange, subject) = Exchange::begin(id, &self.recent);
         request.extensions_mut().insert(subject);
         let answering = self.inner.call(request);
         Box::pin(async move { answering.await.map(|response| exchange.attach(response)) }.instrument(span))

@@ -14,9 +14,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use super::{Expiring, Jitter, Load, Policy, Renewal, Status};
 use crate::clock::{SharedClock, Timestamp, later, until};
+use crate::error::{Explain as _, Retry};
 use crate::telemetry::metrics::{CacheResult, Hop, InstanceMetrics};
 
 /// A value with less than this left is not handed out while a new one can be waited for.
@@ -61,6 +63,20 @@ struct State<L: Load> {
     /// Values in a row that were refused soon after their issue.
     refusals: u32,
     failure: Option<(Timestamp, Arc<L::Error>)>,
+    /// When the first of the loads that failed in a row ended.
+    failing_since: Option<Instant>,
+}
+
+impl<L: Load> State<L> {
+    /// Whether the clock went back behind the last failure, so that the end of its back-off means nothing any more.
+    fn is_out_of_time(&self, now: Timestamp) -> bool {
+        self.failure.as_ref().is_some_and(|(at, _)| now < *at)
+    }
+}
+
+/// Whether a value has been good for so long that a refusal says nothing about those before it.
+fn is_settled<T>(value: &Expiring<T>, now: Timestamp) -> bool {
+    until(value.issued, now) >= SETTLED
 }
 
 impl<L: Load> RefreshCell<L> {
@@ -77,7 +93,7 @@ impl<L: Load> RefreshCell<L> {
             current: ArcSwapOption::empty(),
             due: AtomicI64::new(i64::MIN),
             nearer: Notify::new(),
-            state: Mutex::new(State { running: None, failures: 0, refusals: 0, failure: None }),
+            state: Mutex::new(State { running: None, failures: 0, refusals: 0, failure: None, failing_since: None }),
         }))
     }
 
@@ -108,6 +124,29 @@ impl<L: Load> RefreshCell<L> {
         self.wait(false).await
     }
 
+    /// The value, asked for again after a failure that may pass, as long as its back-off ends within `patience`.
+    ///
+    /// For callers who would fail somebody over a fault of a moment. All of them together wait for the same next load; once
+    /// loads have failed for as long as `patience`, it is no fault of a moment, and nobody waits any more.
+    ///
+    /// # Errors
+    /// As [`fetch`](Self::fetch).
+    pub async fn fetch_within(&self, patience: Duration) -> Outcome<L> {
+        let asked = Instant::now();
+        loop {
+            let error = match self.fetch().await {
+                Err(error) if matches!(error.retry(), Retry::Later(_)) => error,
+                outcome => return outcome,
+            };
+            let next = Instant::now() + self.pause();
+            let since = self.state().failing_since.unwrap_or(asked).min(asked);
+            if next >= since + patience {
+                return Err(error);
+            }
+            tokio::time::sleep_until(next).await;
+        }
+    }
+
     /// The value in the first half of its life where that can be had, for buying something that will last.
     ///
     /// # Errors
@@ -134,8 +173,7 @@ impl<L: Load> RefreshCell<L> {
         }
         inner.current.store(None);
         let now = inner.clock.now();
-        let settled = until(value.issued, now) >= SETTLED;
-        state.refusals = if settled { 0 } else { state.refusals + 1 };
+        state.refusals = if is_settled(value, now) { 0 } else { state.refusals + 1 };
         let pause = match state.refusals.saturating_sub(FREE_REFUSALS) {
             0 => Duration::ZERO,
             more => inner.policy.back_off(more, Duration::ZERO, None, inner.jitter.throw()),
@@ -161,8 +199,7 @@ impl<L: Load> RefreshCell<L> {
     /// Keeps the value fresh for as long as the returned future is polled, whether anybody asks for it or not.
     pub async fn keep(&self) {
         loop {
-            let now = self.0.clock.now();
-            match self.pause(now) {
+            match self.pause() {
                 Duration::ZERO => {
                     let (running, _) = self.join(false);
                     Self::settle(running).await.ok();
@@ -183,6 +220,12 @@ impl<L: Load> RefreshCell<L> {
         self.0.current.load_full().filter(|held| held.is_usable(self.0.clock.now()))
     }
 
+    /// Whether a value was held and not refused, though it may have died meanwhile.
+    #[must_use]
+    pub fn has_held(&self) -> bool {
+        self.0.current.load().is_some()
+    }
+
     /// What there is to say about the cell.
     #[must_use]
     pub fn status(&self) -> Status<L::Error> {
@@ -197,8 +240,12 @@ impl<L: Load> RefreshCell<L> {
     }
 
     /// How long until a load is due.
-    fn pause(&self, now: Timestamp) -> Duration {
+    pub(crate) fn pause(&self) -> Duration {
+        let now = self.0.clock.now();
         let due = self.0.due.load(Ordering::Acquire);
+        if self.state().is_out_of_time(now) {
+            return Duration::ZERO;
+        }
         match Timestamp::from_millisecond(due) {
             Ok(due) => until(now, due),
             // Never loaded, or running: in both cases joining is the way on.

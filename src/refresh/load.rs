@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Expiring;
 use crate::clock::Timestamp;
@@ -19,6 +20,13 @@ pub trait Load: fmt::Debug + Send + Sync + 'static {
         &self,
         held: Option<Arc<Expiring<Self::Value>>>,
     ) -> impl Future<Output = Result<Expiring<Self::Value>, Arc<Self::Error>>> + Send;
+
+    /// For a failure that is not this level's own but of one it is bought with: how long that level will go on giving it.
+    ///
+    /// Two back-offs on top of each other would let a child sleep on after its parent has healed.
+    fn inherited(&self, _error: &Self::Error) -> Option<Duration> {
+        None
+    }
 }
 
 /// A load ended without a result: the daemon is shutting down, or the loader panicked.

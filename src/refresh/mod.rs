@@ -11,4 +11,5 @@ mod policy;
 pub use cell::RefreshCell;
 pub use expiring::Expiring;
 pub use load::{Interrupted, Load, Renewal, Status};
+pub(crate) use policy::START_SPREAD;
 pub use policy::{Jitter, Policy};

@@ -15,7 +15,7 @@ const WIDEST_MARGIN: f64 = 0.5;
 /// The share of a lifetime over which nodes that started together are spread.
 const SPREAD: f64 = 0.1;
 /// No two renewals in a row come closer than this, however short the answers' lives are.
-const LEAST_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const LEAST_PAUSE: Duration = Duration::from_secs(1);
 /// After a failed renewal, the share of what is left that passes before the next: attempts get denser towards expiry.
 const RETRY_SHARE: f64 = 0.15;
 /// The longest pause while there is still something to serve.
@@ -24,6 +24,16 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 const LONGEST_OUTAGE_PAUSE: Duration = Duration::from_secs(30);
 /// The longest pause that another side can ask for (the official SDKs stop listening at the same value).
 const LONGEST_ASKED_PAUSE: Duration = Duration::from_secs(120);
+/// Over how long nodes that were throttled together are spread before they come back; twice as long with each
+/// further time. A node that is throttled alone is back within the patience of a pull.
+const FIRST_SPREAD: Duration = Duration::from_secs(8);
+/// The widest such spread: over this, ten thousand nodes make 67 calls a second, give or take 8, and STS takes 100 of an
+/// account (STS FAQ).
+const WIDEST_SPREAD: Duration = Duration::from_secs(150);
+
+/// Nodes that start together fetch their first login within this time of each other, unless somebody waits for it. The
+/// reasoning is that of the widest spread after throttling.
+pub(crate) const START_SPREAD: Duration = WIDEST_SPREAD;
 
 /// How early to renew.
 #[derive(Debug, Clone, Copy, Default)]
@@ -49,7 +59,9 @@ impl Policy {
 
     /// How long to wait after the `failures`-th failure in a row (1 is the first).
     ///
-    /// `left` is how long something usable is still held, `asked` what the other side asked for.
+    /// `left` is how long something usable is still held, `asked` what the other side asked for. That is a lower bound:
+    /// whoever was told the same at the same moment must not come back at the same moment, and the more often it was
+    /// said, the further they are spread.
     pub(crate) fn back_off(self, failures: u32, left: Duration, asked: Option<Duration>, dice: f64) -> Duration {
         let own = if left.is_zero() {
             let doubled = LEAST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(8));
@@ -57,10 +69,12 @@ impl Policy {
         } else {
             left.mul_f64(RETRY_SHARE * (0.5 + dice)).clamp(LEAST_PAUSE, LONGEST_PAUSE)
         };
-        let asked = asked.unwrap_or_default().min(LONGEST_ASKED_PAUSE);
+        let Some(asked) = asked.filter(|asked| !asked.is_zero()) else { return own };
+        let asked = asked.min(LONGEST_ASKED_PAUSE);
+        let wider = FIRST_SPREAD.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(WIDEST_SPREAD);
         // What was asked for is obeyed as long as it does not let the last usable value die unattended.
-        let asked = if left.is_zero() { asked } else { asked.min(left / 2) };
-        own.max(asked)
+        let (asked, spread) = if left.is_zero() { (asked, wider) } else { (asked.min(left / 2), wider.min(left / 4)) };
+        own.max(asked + spread.mul_f64(dice))
     }
 }
 
@@ -139,14 +153,24 @@ mod tests {
             let asked = Some(Duration::from_secs(asked));
             Policy::default().back_off(failures, Duration::ZERO, asked, 0.5).as_secs()
         };
-        assert_eq!((pause(1, 0), pause(2, 0), pause(3, 0), pause(100, 0)), (1, 2, 4, 30));
-        assert_eq!((pause(1, 20), pause(1, 86400)), (20, 120));
+        assert_eq!((pause(1, 0), pause(2, 0), pause(3, 0), pause(6, 0)), (1, 2, 4, 30));
+        assert_eq!((pause(1, 20), pause(1, 86400)), (24, 124));
+    }
+
+    #[test]
+    fn nodes_that_are_told_the_same_pause_come_back_spread_and_ever_wider() {
+        let pause =
+            |failures, dice| Policy::default().back_off(failures, Duration::ZERO, Some(Duration::from_secs(2)), dice);
+        for (failures, least, most) in [(1, 2, 10), (2, 2, 18), (20, 15, 152)] {
+            let (low, high) = (pause(failures, 0.0), pause(failures, 1.0));
+            assert_eq!((low.as_secs(), high.as_secs()), (least, most), "failure {failures}");
+        }
     }
 
     #[test]
     fn a_long_asked_pause_does_not_let_the_last_value_die_unattended() {
         let pause = Policy::default().back_off(1, Duration::from_secs(60), Some(Duration::from_secs(120)), 0.5);
-        assert_eq!(pause, Duration::from_secs(30));
+        assert_eq!(pause, Duration::from_secs(34));
     }
 
     #[test]

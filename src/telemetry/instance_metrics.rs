@@ -6,8 +6,9 @@ use std::time::Duration;
 use prometheus::core::{MetricVec, MetricVecBuilder};
 use prometheus::{Gauge, Histogram, IntCounter, IntGauge};
 
+use super::families::Families;
 use super::labels::{CacheResult, Hop, Kind, Method, Outcome, StatusClass, Target};
-use super::metrics::{Families, Metrics, seconds};
+use super::metrics::{Metrics, seconds};
 use crate::clock::Timestamp;
 
 const HOPS: usize = Hop::ALL.len();

@@ -1,8 +1,10 @@
 //! The log: one line per event on standard error, as JSON or for eyes, with a level that can change while running.
 //!
-//! The level is that of the daemon; libraries stay at warnings, since their debug lines know no secrets from data.
+//! The level is that of the daemon; libraries stay at warnings, since their debug lines know no secrets from data. The
+//! same complaint over and over is written once in a while, with a count (`throttle`).
 
 mod json;
+mod throttle;
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -18,7 +20,11 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
+use self::throttle::Throttled;
 use crate::clock::{Clock, SystemClock};
+
+/// The target of the audit log: one line for each pull request that moved content, at level `info`.
+pub const AUDIT: &str = "audit";
 
 /// What the log is set up with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -98,7 +104,8 @@ impl Level {
 
     fn targets(self) -> Targets {
         let libraries = self.filter().min(LevelFilter::WARN);
-        Targets::new().with_default(libraries).with_target(env!("CARGO_CRATE_NAME"), self.filter())
+        let ours = self.filter();
+        Targets::new().with_default(libraries).with_target(env!("CARGO_CRATE_NAME"), ours).with_target(AUDIT, ours)
     }
 }
 
@@ -142,8 +149,11 @@ pub fn init(params: Params) -> Result<LevelHandle, TryInitError> {
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let subscriber = Registry::default().with(filter);
     match format {
-        Format::Json => subscriber.with(lines.event_format(json::Json)).try_init()?,
-        Format::Text => subscriber.with(lines.with_timer(Utc).with_target(false).with_ansi(terminal)).try_init()?,
+        Format::Json => subscriber.with(lines.event_format(Throttled::new(json::Json, format))).try_init()?,
+        Format::Text => {
+            let text = tracing_subscriber::fmt::format().with_timer(Utc).with_target(false).with_ansi(terminal);
+            subscriber.with(lines.with_ansi(terminal).event_format(Throttled::new(text, format))).try_init()?;
+        }
     }
     Ok(LevelHandle(Some(Arc::new(handle))))
 }

@@ -1,61 +1,29 @@
-//! Every metric name of the daemon, in one file (contract section 5).
+//! The metrics of the daemon and how they are written out.
 //!
-//! Families are created once, over a registry that is owned and not global; the children of an instance are resolved
+//! Families ([`Family`]) are created once, over a registry that is owned and not global; the children of an instance are resolved
 //! when the instance is built ([`InstanceMetrics`]), so that counting costs an atomic add.
 
 use std::sync::Arc;
 
-use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
+use prometheus::TextEncoder;
 use prometheus::process_collector::ProcessCollector;
-use prometheus::{
-    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
-};
 
+use super::families::Families;
+pub use super::families::Family;
 pub use super::instance_metrics::{Answered, InstanceMetrics};
 pub use super::labels::{CacheResult, Hop, Kind, Method, Outcome, StatusClass, Target};
+use super::pulls::RecentPulls;
 use crate::clock::Timestamp;
 use crate::oci::InstanceId;
-
-/// Stands before every name of ours.
-const PREFIX: &str = "acr_pull_proxy";
 
 /// The `Content-Type` of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Buckets in seconds for what takes from a warm manifest (a millisecond) to a layer of gigabytes (minutes).
-const REQUEST_SECONDS: [f64; 12] = [0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 300.0];
-
-/// Buckets in seconds for what has one or two round trips in it and ends at a timeout.
-const CALL_SECONDS: [f64; 10] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 25.0];
-
 /// All metrics of the daemon; cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Metrics(Arc<Families>);
-
-/// The families over their registry.
-#[derive(Debug)]
-pub(super) struct Families {
-    registry: Registry,
-    pub(super) requests: IntCounterVec,
-    pub(super) request_seconds: HistogramVec,
-    pub(super) in_flight: IntGaugeVec,
-    pub(super) response_bytes: IntCounterVec,
-    pub(super) first_byte_seconds: HistogramVec,
-    pub(super) token_requests: IntCounterVec,
-    pub(super) token_seconds: HistogramVec,
-    pub(super) token_expiry: GaugeVec,
-    pub(super) token_issued: GaugeVec,
-    pub(super) token_cache: IntCounterVec,
-    pub(super) upstream_requests: IntCounterVec,
-    pub(super) upstream_seconds: HistogramVec,
-    pub(super) upstream_retries: IntCounterVec,
-    pub(super) blob_resumes: IntCounterVec,
-    pub(super) blob_redirects: IntCounterVec,
-    pub(super) blob_parts: IntCounterVec,
-    pub(super) last_success: GaugeVec,
-    reload_success: Gauge,
-    reload_timestamp: Gauge,
-    clock_skew: Gauge,
+pub struct Metrics {
+    families: Arc<Families>,
+    recent: RecentPulls,
 }
 
 impl Default for Metrics {
@@ -68,89 +36,26 @@ impl Metrics {
     /// All families, over a registry of their own.
     #[must_use]
     pub fn new() -> Self {
-        let new = Builder(Registry::new());
-        let request = ["instance", "kind", "method", "status"];
-        let families = Families {
-            requests: new.counters("requests_total", "Requests answered.", &request),
-            request_seconds: new.histograms(
-                "request_duration_seconds",
-                "Time from the request head to the end of the response body.",
-                &request,
-                &REQUEST_SECONDS,
-            ),
-            in_flight: new.gauges("requests_in_flight", "Requests being answered.", &["instance", "kind", "method"]),
-            response_bytes: new.counters("response_bytes_total", "Body bytes sent to clients.", &request),
-            first_byte_seconds: new.histograms(
-                "time_to_first_byte_seconds",
-                "Time from the request head to the first body byte.",
-                &["instance", "kind"],
-                &CALL_SECONDS,
-            ),
-            token_requests: new.counters(
-                "token_requests_total",
-                "Calls for a credential or token, by step of the role chain.",
-                &["instance", "hop", "outcome"],
-            ),
-            token_seconds: new.histograms(
-                "token_request_duration_seconds",
-                "Duration of the calls for a credential or token.",
-                &["instance", "hop", "outcome"],
-                &CALL_SECONDS,
-            ),
-            token_expiry: new.times(
-                "token_expiry_timestamp_seconds",
-                "When the credential or token in use expires.",
-                &["instance", "hop"],
-            ),
-            token_issued: new.times(
-                "token_issued_timestamp_seconds",
-                "When the credential or token in use was issued.",
-                &["instance", "hop"],
-            ),
-            token_cache: new.counters(
-                "token_cache_requests_total",
-                "How credentials and tokens were come by.",
-                &["instance", "hop", "result"],
-            ),
-            upstream_requests: new.counters(
-                "upstream_requests_total",
-                "Requests to the outside.",
-                &["instance", "target", "outcome"],
-            ),
-            upstream_seconds: new.histograms(
-                "upstream_request_duration_seconds",
-                "Time until the response head of requests to the outside.",
-                &["instance", "target", "outcome"],
-                &CALL_SECONDS,
-            ),
-            upstream_retries: new.counters(
-                "upstream_retries_total",
-                "Requests to the outside that were tried again, by how the attempt before ended.",
-                &["instance", "target", "outcome"],
-            ),
-            blob_resumes: new.counters("blob_resumes_total", "Broken blob bodies that were continued.", &["instance"]),
-            blob_redirects: new.counters("blob_redirects_total", "Blob redirects to the bucket.", &["instance"]),
-            blob_parts: new.counters("blob_parts_total", "Parts of blobs that were fetched.", &["instance"]),
-            last_success: new.times(
-                "last_success_timestamp_seconds",
-                "When a pull request was last answered in full; 0 until then.",
-                &["instance"],
-            ),
-            reload_success: new.gauge("config_reload_success", "1 if the last configuration read was good, else 0."),
-            reload_timestamp: new.gauge("config_reload_timestamp_seconds", "When a good configuration was last read."),
-            clock_skew: new.gauge("clock_skew_seconds", "How far this node's clock is ahead of the cloud's."),
-            registry: new.0,
-        };
-        Self(Arc::new(families))
+        Self { families: Arc::new(Families::new()), recent: RecentPulls::default() }
+    }
+
+    /// Every family of ours, for a reference; the process's own are the library's.
+    #[must_use]
+    pub fn reference(&self) -> &[Family] {
+        &self.families.reference
+    }
+
+    /// The pulls of the last minutes, for the status page.
+    #[must_use]
+    pub const fn recent_pulls(&self) -> &RecentPulls {
+        &self.recent
     }
 
     /// Names the build and adds the process's own metrics. To be called once, by the daemon.
     pub fn describe_process(&self, version: &str, commit: &str) {
-        let new = Builder(self.0.registry.clone());
-        new.times("build_info", "Always 1; the labels say what runs.", &["version", "commit"])
-            .with_label_values(&[version, commit])
-            .set(1.0);
-        new.register(ProcessCollector::for_self());
+        self.families.build_info.with_label_values(&[version, commit]).set(1.0);
+        let process = Box::new(ProcessCollector::for_self());
+        self.families.registry.register(process).expect("no family of ours is called process_");
     }
 
     /// The children of one instance, each label set that will be counted started at zero.
@@ -167,25 +72,25 @@ impl Metrics {
     }
 
     pub(super) fn families(&self) -> Arc<Families> {
-        Arc::clone(&self.0)
+        Arc::clone(&self.families)
     }
 
     /// Takes the series of an instance away, which a new configuration no longer has.
     pub fn forget(&self, instance: &InstanceId) {
-        self.0.forget(instance.as_str());
+        self.families.forget(instance.as_str());
     }
 
     /// A configuration was read: whether it was good, and when.
     pub fn config_read(&self, good: bool, at: Timestamp) {
-        self.0.reload_success.set(f64::from(u8::from(good)));
+        self.families.reload_success.set(f64::from(u8::from(good)));
         if good {
-            self.0.reload_timestamp.set(seconds(at));
+            self.families.reload_timestamp.set(seconds(at));
         }
     }
 
     /// The node's clock is this many seconds ahead of the cloud's; negative: behind.
     pub fn clock_skew(&self, seconds: f64) {
-        self.0.clock_skew.set(seconds);
+        self.families.clock_skew.set(seconds);
     }
 
     /// All series in Prometheus' text format.
@@ -193,84 +98,13 @@ impl Metrics {
     /// # Errors
     /// The encoder's, should a family be inconsistent.
     pub fn render(&self) -> Result<String, prometheus::Error> {
-        TextEncoder::new().encode_to_string(&self.0.registry.gather())
+        TextEncoder::new().encode_to_string(&self.families.registry.gather())
     }
 }
 
 /// Seconds since the epoch, as Prometheus has its times.
 pub(super) fn seconds(at: Timestamp) -> f64 {
     at.as_duration().as_secs_f64()
-}
-
-impl Families {
-    fn forget(&self, instance: &str) {
-        forget_in(&self.requests, instance);
-        forget_in(&self.request_seconds, instance);
-        forget_in(&self.in_flight, instance);
-        forget_in(&self.response_bytes, instance);
-        forget_in(&self.first_byte_seconds, instance);
-        forget_in(&self.token_requests, instance);
-        forget_in(&self.token_seconds, instance);
-        forget_in(&self.token_expiry, instance);
-        forget_in(&self.token_issued, instance);
-        forget_in(&self.token_cache, instance);
-        forget_in(&self.upstream_requests, instance);
-        forget_in(&self.upstream_seconds, instance);
-        forget_in(&self.upstream_retries, instance);
-        forget_in(&self.blob_resumes, instance);
-        forget_in(&self.blob_redirects, instance);
-        forget_in(&self.blob_parts, instance);
-        forget_in(&self.last_success, instance);
-    }
-}
-
-/// Removes every child of a family whose `instance` is this one.
-fn forget_in<T: MetricVecBuilder>(family: &MetricVec<T>, instance: &str) {
-    for metric in family.collect().iter().flat_map(|families| families.get_metric()) {
-        let labels: std::collections::HashMap<&str, &str> =
-            metric.get_label().iter().map(|pair| (pair.name(), pair.value())).collect();
-        if labels.get("instance") == Some(&instance) {
-            // Only a child that is gone already cannot be removed.
-            family.remove(&labels).ok();
-        }
-    }
-}
-
-/// Creates families and registers them. Names and labels are literals of this file, so a clash or a malformed name is
-/// a mistake that the first test would show.
-struct Builder(Registry);
-
-impl Builder {
-    fn register(&self, collector: impl Collector + 'static) {
-        self.0.register(Box::new(collector)).expect("every name is registered once");
-    }
-
-    fn registered<C: Collector + Clone + 'static>(&self, family: Result<C, prometheus::Error>) -> C {
-        let family = family.expect("names and labels are well-formed literals");
-        self.register(family.clone());
-        family
-    }
-
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.registered(IntCounterVec::new(Opts::new(name, help).namespace(PREFIX), labels))
-    }
-
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.registered(IntGaugeVec::new(Opts::new(name, help).namespace(PREFIX), labels))
-    }
-
-    fn times(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
-        self.registered(GaugeVec::new(Opts::new(name, help).namespace(PREFIX), labels))
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> Gauge {
-        self.registered(Gauge::with_opts(Opts::new(name, help).namespace(PREFIX)))
-    }
-
-    fn histograms(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
-        let opts = HistogramOpts::new(name, help).namespace(PREFIX).buckets(buckets.to_vec());
-        self.registered(HistogramVec::new(opts, labels))
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Asked for with GET and Basic authentication, which works at every realm; no redirect is followed, since the login
 //! stands in the request.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -19,31 +19,39 @@ use super::login::{Login, LoginSource};
 use super::realm::Realm;
 use super::{Bearer, TokenError};
 use crate::clock::{Clock, later};
-use crate::cloud::{AuthorizationToken, CloudClock, asked_pause, http_date};
+use crate::cloud::{AuthorizationToken, CloudClock, THROTTLED_PAUSE, asked_pause, http_date};
 use crate::credentials::CredentialsError;
 use crate::http::body::{collect_limited, empty};
 use crate::http::client::Client;
 use crate::http::origin::SafeUri;
 use crate::oci::Scope;
 use crate::refresh::{Expiring, Load, RefreshCell};
+use crate::telemetry::calls;
 use crate::telemetry::metrics::{Hop, InstanceMetrics, Outcome, Target};
 
-/// How long the realm may take.
-const ANSWER_TIME: Duration = Duration::from_secs(10);
+/// How long the realm may take: a pull that waits must outlast a silent one.
+const ANSWER_TIME: Duration = Duration::from_secs(5);
 /// Longest answer that is read; a token has a few KiB.
 const LONGEST_ANSWER: usize = 256 * 1024;
 /// How often a login may be refused within one load: the held one, a new one, and one of a new session.
 const LOGIN_TRIES: usize = 3;
+/// How long a scope that is refused with every login leaves the logins alone: one repository that the realm will not talk
+/// about must not cost the others theirs.
+const HOPELESS_TIME: Duration = Duration::from_secs(60);
+/// Longest error of the realm that is read, for whether it speaks of an expiry.
+const LONGEST_ERROR: usize = 8 * 1024;
 
 /// Gets the bearer of one scope.
 #[derive(Debug)]
 pub(super) struct BearerSource {
-    pub(super) scope: Scope,
-    pub(super) challenge: RefreshCell<ChallengeSource>,
-    pub(super) login: RefreshCell<LoginSource>,
-    pub(super) client: Client,
-    pub(super) clock: Arc<CloudClock>,
-    pub(super) metrics: Arc<InstanceMetrics>,
+    scope: Scope,
+    challenge: RefreshCell<ChallengeSource>,
+    login: RefreshCell<LoginSource>,
+    client: Client,
+    clock: Arc<CloudClock>,
+    metrics: Arc<InstanceMetrics>,
+    /// When several new logins in a row were refused.
+    hopeless: Mutex<Option<Instant>>,
 }
 
 /// How one request to the realm failed.
@@ -62,7 +70,8 @@ impl Load for BearerSource {
         // Neither waits for the other: a cold node asks for both at once.
         let (realm, login) = tokio::try_join!(self.challenge.fetch(), self.login.fetch())?;
         let mut login = login;
-        for refusals in 1..=LOGIN_TRIES {
+        let tries = if self.is_hopeless() { 1 } else { LOGIN_TRIES };
+        for refusals in 1..=tries {
             match self.ask(&realm.value, &login.value.token).await {
                 Ok(granted) if granted.may_pull => {
                     let issued = self.clock.now();
@@ -72,19 +81,50 @@ impl Load for BearerSource {
                 }
                 Ok(_) => return Err(Arc::new(TokenError::NotPermitted(self.scope.clone()))),
                 Err(Failed::Other(error)) => return Err(Arc::new(error)),
+                // The last login stays: it serves the other scopes, whatever this one is refused for.
+                Err(Failed::Unauthorized) if refusals == tries => {}
                 Err(Failed::Unauthorized) => {
                     self.refuse(&realm.value, &login, refusals);
-                    if refusals < LOGIN_TRIES {
-                        login = self.login.fetch().await?;
-                    }
+                    login = self.login.fetch().await?;
                 }
             }
         }
+        if tries == LOGIN_TRIES {
+            *self.hopeless() = Some(Instant::now());
+        }
         Err(Arc::new(self.login_refused(&realm.value)))
+    }
+
+    fn inherited(&self, error: &TokenError) -> Option<Duration> {
+        match error {
+            TokenError::Credentials(_) | TokenError::Login(_) => Some(self.login.pause()),
+            TokenError::NoChallenge { .. } | TokenError::Realm(_) => Some(self.challenge.pause()),
+            _ => None,
+        }
     }
 }
 
 impl BearerSource {
+    pub(super) fn new(
+        scope: Scope,
+        challenge: RefreshCell<ChallengeSource>,
+        login: RefreshCell<LoginSource>,
+        tools: (&Client, &Arc<CloudClock>, &Arc<InstanceMetrics>),
+    ) -> Self {
+        let (client, clock, metrics) = (tools.0.clone(), Arc::clone(tools.1), Arc::clone(tools.2));
+        Self { scope, challenge, login, client, clock, metrics, hopeless: Mutex::default() }
+    }
+
+    /// Whether new logins were of no help a moment ago: then it is this scope that is refused, and no login is to be
+    /// dropped for it.
+    fn is_hopeless(&self) -> bool {
+        self.hopeless().is_some_and(|since| since.elapsed() < HOPELESS_TIME)
+    }
+
+    fn hopeless(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.hopeless.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Drops a refused login; when its successor is refused as well, the session behind both is at fault.
     fn refuse(&self, realm: &Realm, login: &Arc<Expiring<Login>>, refusals: usize) {
         if refusals > 1 {
@@ -115,6 +155,7 @@ impl BearerSource {
             .map_err(|_| Failed::Other(failed(0)))?;
         let started = Instant::now();
         let result = self.exchange(request, started, &failed).await;
+        calls::made("bearer", &host, None, started.elapsed());
         let outcome = match &result {
             Ok(_) => Outcome::Ok,
             Err(Failed::Other(TokenError::RealmFailed { status, .. })) if *status >= 429 => Outcome::Failed,
@@ -140,8 +181,13 @@ impl BearerSource {
         match answer.status() {
             StatusCode::OK => {}
             StatusCode::UNAUTHORIZED => return Err(Failed::Unauthorized),
+            StatusCode::FORBIDDEN => {
+                let expired = says_expired(answer.into_body()).await;
+                return Err(if expired { Failed::Unauthorized } else { Failed::Other(failed(403)) });
+            }
             status => {
                 let asked = asked_pause(answer.headers(), self.clock.now());
+                let asked = asked.or((status == StatusCode::TOO_MANY_REQUESTS).then_some(THROTTLED_PAUSE));
                 return Err(Failed::Other(match failed(status.as_u16()) {
                     TokenError::RealmFailed { realm, status, .. } => TokenError::RealmFailed { realm, status, asked },
                     other => other,
@@ -150,7 +196,7 @@ impl BearerSource {
         }
         let body = tokio::time::timeout(ANSWER_TIME, collect_limited(answer.into_body(), LONGEST_ANSWER)).await;
         match body {
-            Ok(Ok(body)) => read(&body, &self.scope).ok_or_else(|| Failed::Other(failed(200))),
+            Ok(Ok(body)) => read(&body, &self.scope, self.clock.now()).ok_or_else(|| Failed::Other(failed(200))),
             _ => Err(Failed::Other(failed(200))),
         }
     }
@@ -164,6 +210,14 @@ impl BearerSource {
         }
         query.push_str(&format!("scope={}", encode(&self.scope.to_string())));
         SafeUri::parse(&format!("{}{}?{query}", realm.uri.origin(), realm.uri.path())).ok()
+    }
+}
+
+/// Whether an error speaks of an expiry, in whatever words and fields.
+async fn says_expired(body: crate::http::Body) -> bool {
+    match tokio::time::timeout(ANSWER_TIME, collect_limited(body, LONGEST_ERROR)).await {
+        Ok(Ok(body)) => String::from_utf8_lossy(&body).to_ascii_lowercase().contains("expired"),
+        _ => false,
     }
 }
 

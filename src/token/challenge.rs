@@ -16,10 +16,11 @@ use crate::http::client::Client;
 use crate::http::origin::SafeUri;
 use crate::oci::{Challenge, RegistryHost};
 use crate::refresh::{Expiring, Load};
+use crate::telemetry::calls;
 use crate::telemetry::metrics::{InstanceMetrics, Outcome, Target};
 
-/// How long the registry may take to say no.
-const ANSWER_TIME: Duration = Duration::from_secs(10);
+/// How long the registry may take to say no: a pull that waits must outlast a silent one.
+const ANSWER_TIME: Duration = Duration::from_secs(5);
 
 /// Learns the realm of one registry host.
 #[derive(Debug)]
@@ -55,6 +56,7 @@ impl ChallengeSource {
         };
         self.metrics.upstream_request(Target::Registry, outcome, started.elapsed());
         let answer = answer.map_err(TokenError::Unreachable)?;
+        calls::made("challenge", self.host.as_str(), None, started.elapsed());
         let lines = answer.headers().get_all(WWW_AUTHENTICATE).iter().filter_map(|line| line.to_str().ok());
         match Challenge::bearer(lines) {
             Some(challenge) => self.accept(&challenge),

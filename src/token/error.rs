@@ -1,6 +1,5 @@
 //! Why there is no bearer.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +7,8 @@ use std::time::Duration;
 use super::realm::RealmError;
 use crate::cloud::CloudError;
 use crate::credentials::CredentialsError;
-use crate::error::{Blame, Explain, Retry};
+use crate::error::diagnosis::{Names, Row, Sign};
+use crate::error::{Explain, Retry};
 use crate::http::client::ClientError;
 use crate::oci::{RegistryHost, Scope};
 use crate::refresh::Interrupted;
@@ -76,7 +76,7 @@ impl fmt::Display for TokenError {
             Self::Unreachable(error) => error.to_string(),
             Self::RealmFailed { realm, status, .. } => format!("{realm} answers {status} and no token"),
             Self::NotPermitted(scope) => {
-                format!("the role lacks cr:PullRepository, or {} does not exist", scope.repository())
+                format!("the role lacks cr:PullRepository, or there is no {}", scope.repository())
             }
             Self::BearerRefused => "the registry refuses the bearer".to_owned(),
             Self::Interrupted(error) => error.to_string(),
@@ -93,15 +93,21 @@ fn short_credentials(error: &CredentialsError) -> String {
     match error {
         CredentialsError::Denied { error, .. } | CredentialsError::Unavailable { error, .. } => short_call(error),
         CredentialsError::Exhausted { .. } => "no source of a first credential is configured".to_owned(),
+        CredentialsError::TokenFile { .. } => "the RRSA token file cannot be read".to_owned(),
         other => other.to_string(),
     }
 }
 
 fn short_call(error: &CloudError) -> String {
+    let action = error.action();
     match (error.code(), error.status()) {
-        ("", None) => format!("{} got no usable answer", error.action()),
-        ("", Some(status)) => format!("{} answered {status}", error.action()),
-        (code, _) => format!("{} answered {code}", error.action()),
+        ("", Some(status)) => format!("{action} answered {status}"),
+        ("", None) => match error.network() {
+            Some(network) => format!("{action} {network}"),
+            None => format!("{action} got no usable answer"),
+        },
+        // The longest of all codes begin so, and every other word of them says more.
+        (code, _) => format!("{action}: {}", code.strip_prefix("AuthenticationFail.").unwrap_or(code)),
     }
 }
 
@@ -118,15 +124,33 @@ impl std::error::Error for TokenError {
 }
 
 impl Explain for TokenError {
-    fn blame(&self) -> Blame {
+    fn row(&self) -> &'static Row {
+        Row::of(match self {
+            Self::Credentials(error) => return error.row(),
+            Self::Login(error) => return error.row(),
+            Self::Unreachable(error) => return error.row(),
+            Self::LoginRefused { .. } => Sign::LoginRefused,
+            Self::NoChallenge { .. } => Sign::NoChallenge,
+            Self::Realm(_) => Sign::RealmForeign,
+            Self::ChallengeChanged => Sign::ChallengeChanged,
+            Self::RealmFailed { .. } => Sign::RealmFailed,
+            Self::NotPermitted(_) => Sign::NotPermitted,
+            Self::BearerRefused => Sign::BearerRefused,
+            Self::Interrupted(_) => Sign::Interrupted,
+        })
+    }
+
+    fn names(&self) -> Names<'_> {
         match self {
-            Self::Credentials(error) => error.blame(),
-            Self::Login(error) => error.blame(),
-            Self::Unreachable(error) => error.blame(),
-            Self::NotPermitted(_) | Self::BearerRefused => Blame::RegistryAccount,
-            Self::LoginRefused { .. } | Self::NoChallenge { .. } | Self::RealmFailed { .. } => Blame::Cloud,
-            Self::ChallengeChanged => Blame::Cloud,
-            Self::Realm(_) | Self::Interrupted(_) => Blame::Node,
+            Self::Credentials(error) => error.names(),
+            Self::Login(error) => error.names(),
+            Self::Unreachable(error) => error.names(),
+            Self::NoChallenge { host, .. } => Names { host: Some(host.as_str()), ..Names::default() },
+            Self::LoginRefused { realm } | Self::RealmFailed { realm, .. } => {
+                Names { host: Some(realm), ..Names::default() }
+            }
+            Self::NotPermitted(scope) => Names { repository: Some(scope.repository().as_str()), ..Names::default() },
+            _ => Names::default(),
         }
     }
 
@@ -135,8 +159,10 @@ impl Explain for TokenError {
             Self::Credentials(error) => error.retry(),
             Self::Login(error) => error.retry(),
             Self::Unreachable(error) => error.retry(),
+            // The realm has decided, and would decide the same a moment later.
+            Self::RealmFailed { status: 400..=407, .. } | Self::LoginRefused { .. } => Retry::Never,
             Self::RealmFailed { asked, .. } => Retry::Later(*asked),
-            Self::LoginRefused { .. } | Self::NoChallenge { .. } | Self::Interrupted(_) => Retry::Later(None),
+            Self::NoChallenge { .. } | Self::Interrupted(_) => Retry::Later(None),
             Self::ChallengeChanged => Retry::Renewed,
             Self::NotPermitted(_) | Self::BearerRefused | Self::Realm(_) => Retry::Never,
         }
@@ -146,23 +172,6 @@ impl Explain for TokenError {
         match self {
             Self::Credentials(error) => error.request_id(),
             Self::Login(error) => error.request_id(),
-            _ => None,
-        }
-    }
-
-    fn advice(&self) -> Option<Cow<'_, str>> {
-        match self {
-            Self::Credentials(error) => error.advice(),
-            Self::Login(error) => error.advice(),
-            Self::Unreachable(error) => error.advice(),
-            Self::NotPermitted(scope) => Some(Cow::Owned(format!(
-                "allow cr:PullRepository to the last role, and check that {} exists; a public repository still needs it",
-                scope.repository()
-            ))),
-            Self::BearerRefused => {
-                Some(Cow::Borrowed("check the rights of the last role and the instance's access control"))
-            }
-            Self::Realm(_) => Some(Cow::Borrowed("if the host is yours, name it in network.realms")),
             _ => None,
         }
     }

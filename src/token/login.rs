@@ -1,6 +1,7 @@
 //! The login of an instance: user and password for the token realm.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -24,6 +25,8 @@ pub(super) struct LoginSource {
     pub(super) cloud: Arc<Cloud>,
     pub(super) metrics: Arc<InstanceMetrics>,
     pub(super) edition: Edition,
+    /// Whom RAM sees asking, for the advice of a refusal.
+    pub(super) caller: String,
 }
 
 impl Load for LoginSource {
@@ -36,9 +39,13 @@ impl Load for LoginSource {
         bought.await.map_err(|error| {
             Arc::new(match error {
                 PurchaseError::Credentials(error) => TokenError::Credentials(error),
-                PurchaseError::Cloud(error) => TokenError::Login(error),
+                PurchaseError::Cloud(error) => TokenError::Login(error.called_by(self.caller.as_str())),
             })
         })
+    }
+
+    fn inherited(&self, error: &TokenError) -> Option<Duration> {
+        matches!(error, TokenError::Credentials(_)).then(|| self.chain.pause())
     }
 }
 

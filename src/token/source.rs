@@ -17,7 +17,7 @@ use crate::credentials::plan::{PlanError, plan};
 use crate::credentials::{HopFailure, HopStatus, ProvideCredentials, PurchaseError, purchase, wire};
 use crate::http::client::Client;
 use crate::oci::{Challenge, InstanceId, RegistryHost, Scope};
-use crate::refresh::{Expiring, Jitter, Policy, RefreshCell};
+use crate::refresh::{Expiring, Jitter, Policy, RefreshCell, START_SPREAD};
 use crate::telemetry::metrics::{Hop, InstanceMetrics};
 
 /// Most scopes remembered at once; a bearer takes about 2 KiB.
@@ -28,8 +28,9 @@ const IN_USE: Duration = Duration::from_secs(15 * 60);
 const FORGOTTEN: Duration = Duration::from_secs(60 * 60);
 /// How often bearers are looked through: several times within the last third of a ten-minute life.
 const SWEEP: Duration = Duration::from_secs(20);
-/// Nodes that start together ask for their first login within this time of each other, unless a pull cannot wait.
-const START_SPREAD: Duration = Duration::from_secs(2);
+/// How long a pull waits for faults to pass that pass by themselves: two silent calls and a pause. A pull request has 20 s
+/// in all, so that the registry still gets its share.
+const PATIENCE: Duration = Duration::from_secs(12);
 /// Domains found by `ListInstanceEndpoint` are needed at start and rarely after.
 const NO_HELD: Option<Timestamp> = None;
 
@@ -87,6 +88,7 @@ impl TokenSource {
             cloud: Arc::clone(&cloud),
             metrics: Arc::clone(&metrics),
             edition: params.edition,
+            caller: params.chain.caller(params.chain.hops.len()),
         };
         let policy = Policy { expiring_threshold: params.chain.expiring_threshold };
         let shared = Arc::clone(&clock) as SharedClock;
@@ -109,16 +111,21 @@ impl TokenSource {
 
     /// Keeps the login fresh, and the bearers of repositories in use, for as long as the future is polled.
     ///
-    /// The first login is fetched after a moment of jitter; a pull that comes earlier does not wait for that.
+    /// The first login is fetched at a moment of this node's own within [`START_SPREAD`], so that a fleet that starts at
+    /// once does not ask at once. Whoever cannot wait for that does not: a pull asks now, and so does
+    /// [`is_ready`](Self::is_ready).
     pub async fn run(&self) {
-        tokio::time::sleep(START_SPREAD.mul_f64(self.jitter.throw())).await;
+        let keep = async {
+            tokio::time::sleep(START_SPREAD.mul_f64(self.jitter.throw())).await;
+            self.login.keep().await;
+        };
         let sweep = async {
             loop {
                 tokio::time::sleep(SWEEP).await;
                 self.sweep();
             }
         };
-        tokio::join!(self.login.keep(), sweep);
+        tokio::join!(keep, sweep);
     }
 
     /// Fetches the login, where there is none yet.
@@ -129,10 +136,14 @@ impl TokenSource {
         self.login.fetch().await.map(drop)
     }
 
-    /// Whether pulls can be served now: there is a usable login.
+    /// Whether pulls can be served now: there is a usable login. To be asked is reason enough to get one. Needs a runtime.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.login.peek().is_some()
+        let ready = self.login.peek().is_some();
+        if !ready {
+            self.login.nudge();
+        }
+        ready
     }
 
     /// Every level from the base to the login, for the status page; no secret.
@@ -145,6 +156,14 @@ impl TokenSource {
         let (name, hop) = (self.login.source().name(), Hop::AuthorizationToken);
         hops.push(HopStatus { name, hop, held: status.held, failure, note: None });
         hops
+    }
+
+    /// What `host` asks of its clients: where bearers come from. The login is not shown to anybody for this.
+    ///
+    /// # Errors
+    /// [`TokenError`] where the registry gives no challenge, or one that may not be followed.
+    pub async fn realm(&self, host: &RegistryHost) -> Result<String, Arc<TokenError>> {
+        Ok(self.challenge(host).fetch().await?.value.uri.origin().host().to_owned())
     }
 
     /// The domains of the instance, VPC ones first, for a configuration that names none. Empty for the Personal Edition,
@@ -191,14 +210,8 @@ impl TokenSource {
         }
         let challenge = self.challenge(host);
         let entry = self.bearers.entry(key).or_insert_with(|| {
-            let source = BearerSource {
-                scope: scope.clone(),
-                challenge,
-                login: self.login.clone(),
-                client: self.client.clone(),
-                clock: Arc::clone(&self.clock),
-                metrics: Arc::clone(&self.metrics),
-            };
+            let tools = (&self.client, &self.clock, &self.metrics);
+            let source = BearerSource::new(scope.clone(), challenge, self.login.clone(), tools);
             Arc::new(Entry { cell: self.cell(source), used: AtomicI64::new(now) })
         });
         Arc::clone(&entry)
@@ -231,9 +244,11 @@ impl TokenSource {
             until(used, now)
         };
         self.bearers.retain(|_, entry| idle(entry) < FORGOTTEN);
-        for entry in &self.bearers {
+        // Nothing is started while the map is locked.
+        let entries: Vec<_> = self.bearers.iter().map(|entry| Arc::clone(&entry)).collect();
+        for entry in entries {
             // A bearer that was never got is asked for by pulls only: a repository may simply not exist.
-            if idle(&entry) < IN_USE && entry.cell.peek().is_some() {
+            if idle(&entry) < IN_USE && entry.cell.has_held() {
                 entry.cell.nudge();
             }
         }
@@ -257,7 +272,7 @@ impl ProvideBearer for TokenSource {
         host: &'a RegistryHost,
         scope: &'a Scope,
     ) -> BoxFuture<'a, Result<Arc<Bearer>, Arc<TokenError>>> {
-        Box::pin(async move { Ok(Arc::clone(&self.entry(host, scope).cell.fetch().await?.value)) })
+        Box::pin(async move { Ok(Arc::clone(&self.entry(host, scope).cell.fetch_within(PATIENCE).await?.value)) })
     }
 
     fn refused(&self, host: &RegistryHost, scope: &Scope, bearer: &Bearer, challenge: Option<&str>) {

@@ -155,12 +155,11 @@ async fn no_permission_names_the_role_the_call_and_both_remedies() {
     let params = params(rrsa(&sim), &[setup::PULL_ROLE]);
     let node = Node::new(sim, params);
     let error = node.bearer("team/app").await.unwrap_err();
-    assert_eq!(error.to_string(), "AssumeRole answered NoPermission");
+    assert_eq!(error.to_string(), "AssumeRole: NoPermission");
     assert!(error.request_id().is_some());
     let advice = error.advice().unwrap();
-    assert!(
-        advice.contains("caller's policy") && advice.contains("trust policy of acs:ram::222222222222:role/acr-pull")
-    );
+    let trust = format!("trust policy of {} under Principal.RAM: {}", setup::PULL_ROLE, setup::CLUSTER_ROLE);
+    assert!(advice.contains("allow sts:AssumeRole on acs:ram::222222222222") && advice.contains(&trust), "{advice}");
     let failure = node.source.hops()[1].failure.clone().unwrap();
     assert!(failure.text.contains("NoPermission") && failure.request_id.is_some(), "{failure:?}");
 }
@@ -257,4 +256,17 @@ async fn the_longest_life_of_a_bearer_is_that_of_its_login() {
     assert_eq!(node.registry("team/app", &bearer).await.0, StatusCode::NOT_FOUND);
     assert_eq!(role(setup::PULL_ROLE).as_str(), setup::PULL_ROLE);
     node.source.refused(&node.host, &scope("team/never-asked"), &bearer, None);
+}
+
+#[tokio::test]
+async fn a_region_that_is_not_configured_is_asked_for_once_by_all_who_need_it() {
+    let sim = CloudSim::start().await.unwrap();
+    let mut params = params(access_key(&sim, setup::USER_B), &[]);
+    params.region = None;
+    let node = Node::new(sim, params);
+    // Nobody may go on without a region because somebody else is just asking for it.
+    let (login, domains) = tokio::join!(node.source.prewarm(), node.source.domains());
+    assert!(login.is_ok() && domains.is_ok(), "{login:?} {domains:?}");
+    let asked = node.sim.journal().count_where(|entry| entry.path.ends_with("region-id"));
+    assert_eq!(asked, 1);
 }

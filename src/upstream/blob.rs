@@ -18,6 +18,7 @@ use crate::http::Body;
 use crate::http::body::{empty, full};
 use crate::http::headers::{self, DOCKER_CONTENT_DIGEST};
 use crate::oci::Digest;
+use crate::telemetry::pulls::Resumes;
 
 impl Upstream {
     /// A blob, as far as the client's `Range` wants it.
@@ -140,7 +141,9 @@ impl Upstream {
         let Some((bytes, total)) = part else { return Ok(answer.map(|_| super::fetch::unresumable(body))) };
         let first = Span { position: bytes.start, end: bytes.end };
         let (upstream, place) = (Arc::clone(self), pull.place.clone());
-        let source = Source { upstream, place, digest: digest.clone(), etag, total };
+        let resumes = Resumes::default();
+        answer.extensions_mut().insert(resumes.clone());
+        let source = Source { upstream, place, digest: digest.clone(), etag, total, resumes };
         let whole = match (range, total) {
             (RangeRequest::Whole, Some(total)) => Span { position: 0, end: total },
             _ => first,

@@ -2,11 +2,11 @@
 //!
 //! Each text says the point first and the host last, since the face cuts it to what fits into a reason phrase.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::StatusCode;
 
+use crate::error::diagnosis::{Names, Row, Sign};
 use crate::error::{Blame, Explain, Retry, chain};
 use crate::http::body::CollectError;
 use crate::http::client::ClientError;
@@ -22,7 +22,7 @@ pub enum UpstreamError {
     #[error("repository {0} is not in the list of allowed repositories")]
     NotAllowed(RepositoryName),
     /// There is no bearer to ask with.
-    #[error("{}", without_bearer(.0))]
+    #[error("{0}")]
     Token(Arc<TokenError>),
     /// The registry refused the pull, also with a bearer made for the purpose.
     #[error("the registry denies the pull{} ({host})", said(.message))]
@@ -159,7 +159,7 @@ impl UpstreamError {
             // A right that an account has to grant is no outage: asking elsewhere or later changes nothing.
             Self::Token(error)
                 if error.retry() == Retry::Never
-                    && matches!(error.blame(), Blame::NodeAccount | Blame::RegistryAccount) =>
+                    && matches!(error.blame(), Blame::NodeAccount | Blame::RegistryAccount | Blame::EitherAccount) =>
             {
                 ErrorKind::Denied
             }
@@ -181,14 +181,6 @@ impl UpstreamError {
     }
 }
 
-/// A right that is missing speaks for itself; everything else is told as what it leads to.
-fn without_bearer(error: &TokenError) -> String {
-    match error {
-        TokenError::NotPermitted(_) => error.to_string(),
-        _ => format!("no credentials: {error}"),
-    }
-}
-
 /// What the upstream said, as the tail of a sentence.
 fn said(message: &Option<UpstreamMessage>) -> String {
     match message {
@@ -199,22 +191,43 @@ fn said(message: &Option<UpstreamMessage>) -> String {
 }
 
 impl Explain for UpstreamError {
-    fn blame(&self) -> Blame {
+    fn row(&self) -> &'static Row {
+        Row::of(match self {
+            Self::Shared(error) => return error.row(),
+            Self::Token(error) => return error.row(),
+            Self::Unreachable(error) => return error.row(),
+            Self::NotAllowed(_) => Sign::NotAllowed,
+            Self::Denied { .. } => Sign::PullDenied,
+            Self::NotFound { .. } => Sign::NotFound,
+            Self::Refused { .. } => Sign::RequestRefused,
+            Self::Throttled { .. } => Sign::RegistryThrottled,
+            Self::Broken { .. } => Sign::RegistryFailed,
+            Self::Late => Sign::Silence,
+            Self::RedirectRefused { .. } => Sign::RedirectForeign,
+            Self::BucketRefused { .. } => Sign::BucketRefused,
+            Self::RedirectMalformed { .. } | Self::Unexpected { .. } | Self::Manifest { .. } => {
+                Sign::RegistryUnreadable
+            }
+        })
+    }
+
+    fn names(&self) -> Names<'_> {
         match self {
-            Self::Shared(error) => error.blame(),
-            Self::NotAllowed(_) => Blame::Node,
-            Self::Token(error) => error.blame(),
-            Self::Denied { .. } => Blame::RegistryAccount,
-            Self::NotFound { .. } | Self::Refused { .. } => Blame::Client,
-            Self::Unreachable(error) => error.blame(),
-            Self::RedirectRefused { .. } => Blame::Node,
-            Self::Throttled { .. }
-            | Self::Broken { .. }
-            | Self::Late
-            | Self::RedirectMalformed { .. }
-            | Self::BucketRefused { .. }
-            | Self::Unexpected { .. }
-            | Self::Manifest { .. } => Blame::Cloud,
+            Self::Shared(error) => error.names(),
+            Self::Token(error) => error.names(),
+            Self::Unreachable(error) => error.names(),
+            Self::NotAllowed(repository) => Names { repository: Some(repository.as_str()), ..Names::default() },
+            Self::Late => Names::default(),
+            Self::Denied { host, .. }
+            | Self::NotFound { host, .. }
+            | Self::Refused { host, .. }
+            | Self::Throttled { host }
+            | Self::Broken { host, .. }
+            | Self::RedirectRefused { host, .. }
+            | Self::RedirectMalformed { host, .. }
+            | Self::BucketRefused { host, .. }
+            | Self::Unexpected { host, .. }
+            | Self::Manifest { host, .. } => Names { host: Some(host), ..Names::default() },
         }
     }
 
@@ -234,18 +247,6 @@ impl Explain for UpstreamError {
             Self::Shared(error) => error.request_id(),
             Self::Token(error) => error.request_id(),
             Self::BucketRefused { request_id, .. } => request_id.as_deref(),
-            _ => None,
-        }
-    }
-
-    fn advice(&self) -> Option<Cow<'_, str>> {
-        match self {
-            Self::Shared(error) => error.advice(),
-            Self::NotAllowed(_) => Some("add it to repositories of the instance".into()),
-            Self::Token(error) => error.advice(),
-            Self::Denied { .. } => Some("grant cr:PullRepository to the assumed role, and check the name".into()),
-            Self::Unreachable(error) => error.advice(),
-            Self::RedirectRefused { .. } => Some("add the host to network.blobHosts if it is yours".into()),
             _ => None,
         }
     }

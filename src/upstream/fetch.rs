@@ -26,6 +26,7 @@ use crate::error::{BoxError, chain};
 use crate::http::Body;
 use crate::http::body::{StallTimer, with_stall_timeout};
 use crate::oci::Digest;
+use crate::telemetry::pulls::Resumes;
 
 /// How long a body may be silent while its reader waits. containerd cancels a pull after 60 s without a byte at the
 /// earliest, so that there is time for a resumption.
@@ -45,6 +46,7 @@ pub(super) struct Source {
     pub(super) digest: Digest,
     pub(super) etag: Option<HeaderValue>,
     pub(super) total: Option<u64>,
+    pub(super) resumes: Resumes,
 }
 
 /// Which bytes are still to come.
@@ -183,6 +185,7 @@ impl HttpBody for BlobBody {
                 State::Reopening(opening) => match std::task::ready!(opening.as_mut().poll(cx)) {
                     Ok(body) => {
                         this.source.upstream.parts.metrics.blob_resumed();
+                        this.source.resumes.count();
                         this.timer.restart();
                         this.state = State::Reading(body);
                         continue;

@@ -42,7 +42,7 @@ pub use self::memory::Memory;
 use self::next::Small;
 use self::send::Budget;
 use self::width::Learnt;
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, Timestamp};
 use crate::http::client::Client;
 use crate::http::origin::Origin;
 use crate::http::{Body, headers};
@@ -66,6 +66,8 @@ pub struct Params {
     pub blob_hosts: Vec<String>,
     /// `blobs`.
     pub blobs: BlobParams,
+    /// Who pulls, for the audit log: the last role of the chain, or what stands in its place.
+    pub role: String,
 }
 
 /// `blobs` of the configuration.
@@ -123,6 +125,7 @@ pub struct Upstream {
     fetching: Flights<Key, Option<Arc<Small>>>,
     /// How many connections the last blob was worth.
     learnt: Mutex<Option<Learnt>>,
+    role: String,
     /// Where the last blob came from.
     bucket: Mutex<Option<Origin>>,
     /// Whether the registry is far away, and whether it speaks HTTP/2.
@@ -168,6 +171,7 @@ impl Upstream {
             reading: Flights::default(),
             fetching: Flights::default(),
             learnt: Mutex::default(),
+            role: params.role,
             bucket: Mutex::default(),
             far: AtomicBool::new(false),
             multiplexed: AtomicBool::new(false),
@@ -187,9 +191,21 @@ impl Upstream {
         &self.parts.metrics
     }
 
+    /// Who pulls.
+    #[must_use]
+    pub fn role(&self) -> &str {
+        &self.role
+    }
+
+    /// The time of day, as the cloud has it.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.parts.clock.now()
+    }
+
     /// Notes that a client has got everything it asked for.
     pub fn succeeded(&self) {
-        self.parts.metrics.succeeded(self.parts.clock.now());
+        self.parts.metrics.succeeded(self.now());
     }
 
     fn learnt(&self) -> Option<Learnt> {

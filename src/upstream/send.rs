@@ -15,6 +15,7 @@ use crate::http::client::{Client, ClientError};
 use crate::http::origin::SafeUri;
 use crate::oci::error_body::{self, UpstreamMessage};
 use crate::oci::{RegistryHost, Scope};
+use crate::telemetry::calls;
 use crate::telemetry::metrics::{Outcome, Target};
 use crate::token::Bearer;
 
@@ -22,6 +23,9 @@ use crate::token::Bearer;
 const LONGEST_ERROR: usize = 8 * 1024;
 /// How long an error body is waited for; its words are not worth more.
 const ERROR_BODY_LIMIT: Duration = Duration::from_secs(2);
+
+/// The shortest piece of a bearer that is told from a word of some language.
+const SHORTEST_PIECE: usize = 12;
 
 /// The time that all tries of one pull request share.
 #[derive(Debug, Clone)]
@@ -90,7 +94,7 @@ impl Upstream {
             };
             let request = question.authorised(host, &bearer)?;
             let verdict = match self.once(&self.parts.client, Target::Registry, request, budget).await {
-                Ok(response) => self.judge(response, host, !renewed, budget).await,
+                Ok(response) => self.judge(response, host, &bearer, !renewed, budget).await,
                 Err(error) => Verdict::Again(failure(&error), error.into()),
             };
             let (failure, error) = match verdict {
@@ -123,7 +127,12 @@ impl Upstream {
         budget: &Budget,
     ) -> Result<Response<Body>, ClientError> {
         let begin = Instant::now();
+        let host = request.uri().host().unwrap_or_default().to_owned();
         let result = client.send(request, budget.head_limit()).await;
+        if let Ok(response) = &result {
+            let request_id = response.headers().get("x-oss-request-id").and_then(|id| id.to_str().ok());
+            calls::made(target.as_str(), &host, request_id, begin.elapsed());
+        }
         let outcome = match &result {
             Ok(response) if response.status().is_server_error() || throttled(response) => Outcome::Failed,
             Ok(response) if response.status().is_client_error() => Outcome::Refused,
@@ -152,7 +161,14 @@ impl Upstream {
         bearer.map_err(|_| UpstreamError::Late)?.map_err(UpstreamError::Token)
     }
 
-    async fn judge(&self, response: Response<Body>, host: &RegistryHost, may_renew: bool, budget: &Budget) -> Verdict {
+    async fn judge(
+        &self,
+        response: Response<Body>,
+        host: &RegistryHost,
+        bearer: &Bearer,
+        may_renew: bool,
+        budget: &Budget,
+    ) -> Verdict {
         let host = host.to_string();
         let status = response.status();
         let asked = retry::retry_after(response.headers(), self.parts.clock.now());
@@ -163,14 +179,14 @@ impl Upstream {
                 Verdict::Renew((!lines.is_empty()).then(|| lines.join(", ")))
             }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                let message = words(response, budget).await;
+                let message = words(response, bearer, budget).await;
                 if may_renew && message.as_ref().is_some_and(says_expired) {
                     return Verdict::Renew(None);
                 }
                 Verdict::Final(UpstreamError::Denied { host, message })
             }
             StatusCode::NOT_FOUND => {
-                Verdict::Final(UpstreamError::NotFound { host, message: words(response, budget).await })
+                Verdict::Final(UpstreamError::NotFound { host, message: words(response, bearer, budget).await })
             }
             StatusCode::TOO_MANY_REQUESTS => {
                 Verdict::Again(Failure::Throttled(asked), UpstreamError::Throttled { host })
@@ -180,7 +196,7 @@ impl Upstream {
                 Verdict::Again(Failure::Broken(asked), UpstreamError::Broken { host, status })
             }
             status if status.is_client_error() => {
-                Verdict::Final(UpstreamError::Refused { host, status, message: words(response, budget).await })
+                Verdict::Final(UpstreamError::Refused { host, status, message: words(response, bearer, budget).await })
             }
             _ => Verdict::Use(response),
         }
@@ -206,7 +222,9 @@ impl Question {
 pub(super) const fn failure(error: &ClientError) -> Failure {
     match error {
         ClientError::Timeout { .. } => Failure::Silence,
-        ClientError::Connect { .. } | ClientError::Closed { .. } => Failure::Connection,
+        ClientError::Unresolved { .. } | ClientError::Connect { .. } | ClientError::Closed { .. } => {
+            Failure::Connection
+        }
     }
 }
 
@@ -220,8 +238,16 @@ pub(super) async fn error_text(response: Response<Body>, budget: &Budget) -> Opt
     timeout(limit, collect_limited(response.into_body(), LONGEST_ERROR)).await.ok()?.ok()
 }
 
-async fn words(response: Response<Body>, budget: &Budget) -> Option<UpstreamMessage> {
-    error_body::first(&error_text(response, budget).await?)
+/// What the registry has to say, unless it repeats the bearer.
+async fn words(response: Response<Body>, bearer: &Bearer, budget: &Budget) -> Option<UpstreamMessage> {
+    error_body::first(&error_text(response, budget).await?).filter(|said| !repeats(&said.message, bearer))
+}
+
+/// Whether a text holds a piece of the bearer; a cut text may hold a part of it only.
+fn repeats(text: &str, bearer: &Bearer) -> bool {
+    let in_token = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.');
+    let words = text.split(|char| !in_token(char)).filter(|word| word.len() >= SHORTEST_PIECE);
+    words.into_iter().any(|word| bearer.token.expose().contains(word))
 }
 
 fn says_expired(message: &UpstreamMessage) -> bool {

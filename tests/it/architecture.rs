@@ -33,6 +33,7 @@ const RULES: &[(&str, &[&str])] = &[
             "http::Body",
             "http::body",
             "http::headers",
+            "http::listen",
             "http::client::ClientError",
             "token::TokenError",
             "upstream",

@@ -101,3 +101,17 @@ fn a_flag_beats_the_environment_which_beats_the_file() {
     assert_eq!(run(&[]), "127.0.0.1:1001");
     assert_eq!(run(&["--listen", "127.0.0.1:1002"]), "127.0.0.1:1002");
 }
+
+#[test]
+fn packages_get_completions_and_a_manual_page_of_every_command() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = acr_pull_proxy(&["completions", shell]);
+        assert_eq!(output.status.code(), Some(0), "{shell}");
+        assert!(stdout(&output).contains("serve") && stdout(&output).contains("log-level"), "{shell}");
+    }
+    let output = acr_pull_proxy(&["man"]);
+    assert_eq!(output.status.code(), Some(0));
+    for section in ["\n.SH \"SERVE\"\n", "\n.SH \"CHECK\"\n", "Exit codes: 0 done"] {
+        assert!(stdout(&output).contains(section), "{section} is missing in {}", stdout(&output));
+    }
+}

@@ -3,13 +3,30 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod alerts;
 mod app;
 mod architecture;
 mod bad_input;
 mod chain;
 mod cli;
-mod containerd;
+mod convert;
 mod data_path;
+mod doctor;
+mod hosts;
+mod image;
+mod manifests;
+mod messages;
 mod oci_client;
+mod page;
+mod policy;
+mod pull;
+mod readme;
+mod rolling;
+mod secrets;
 mod serve;
+mod service_manager;
 mod support;
+mod systemd;
+mod telemetry;
+mod tokens;
+mod with_containerd;

@@ -39,6 +39,22 @@ async fn what_is_in_flight_ends_before_the_server_does() {
 }
 
 #[tokio::test]
+async fn who_connected_before_the_end_is_answered_after_it() {
+    let world = World::new().await;
+    let mut silent = TcpStream::connect(world.address).await.unwrap();
+    world.shut_down();
+    // Until the address is closed: by then the connection has been taken out of the queue.
+    // Asked seldom, since a queue that fills again is not left.
+    while TcpStream::connect(world.address).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    silent.write_all(b"GET /v2/ HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    silent.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[tokio::test]
 async fn what_does_not_end_in_time_is_cut() {
     let face = Params { drain: Duration::from_millis(200), ..Params::default() };
     let world = World::with(Setup { face, ..Setup::default() }).await;

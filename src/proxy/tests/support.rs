@@ -14,15 +14,16 @@ use cloudsim::jwt::SigningKey;
 use cloudsim::ram::setup as ram;
 use http::{HeaderMap, Request, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::super::{Params, Table, serve};
+use super::super::{Params, Table, serve, visits};
 use crate::clock::{SystemClock, Timestamp, later};
 use crate::error::BoxError;
 use crate::http::body::{collect_limited, empty};
 use crate::http::client::{self, Client, HostOverride, HostTarget, TargetHost};
+use crate::http::listen::Listener;
 use crate::oci::error_body::{UpstreamMessage, first};
 use crate::oci::{InstanceId, RegistryHost, Scope};
 use crate::telemetry::metrics::Metrics;
@@ -172,6 +173,7 @@ impl World {
                 repositories: setup.repositories,
                 blob_hosts: Vec::new(),
                 blobs: BlobParams { mode: setup.mode, connections: 4, part_size: 8 << 20, memory: setup.memory },
+                role: "acs:ram::222222222222:role/acr-pull".to_owned(),
             },
             upstream::Parts {
                 tokens: Arc::clone(&tokens) as Arc<dyn ProvideBearer>,
@@ -184,11 +186,11 @@ impl World {
         );
         let domains = [VPC, PUBLIC].map(|domain| RegistryHost::parse(domain).unwrap()).to_vec();
         let table = Arc::new(ArcSwap::from_pointee(Table::build([(domains, upstream)])));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, mut stopped) = watch::channel(false);
         let served = tokio::spawn(async move {
-            serve(listener, table, &metrics, setup.face, async move {
+            serve(listener, visits().1, table, &metrics, setup.face, async move {
                 drop(stopped.wait_for(|stopped| *stopped).await);
             })
             .await;

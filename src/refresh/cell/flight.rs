@@ -5,10 +5,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 
-use super::{Outcome, RUNNING, RefreshCell};
+use super::{Outcome, RUNNING, RefreshCell, is_settled};
 use crate::clock::{Timestamp, later, until};
 use crate::error::{Explain, Retry};
+use crate::refresh::policy::LEAST_PAUSE;
 use crate::refresh::{Expiring, Interrupted, Load};
 use crate::telemetry::metrics::{CacheResult, Hop};
 
@@ -18,7 +20,13 @@ impl<L: Load> RefreshCell<L> {
         let (running, started) = self.join(early);
         let result = if started { CacheResult::Miss } else { CacheResult::Shared };
         self.0.metrics.token_cache(self.0.hop, result);
-        Self::settle(running).await.or_else(|error| self.peek().ok_or(error))
+        let Some(held) = self.peek() else { return Self::settle(running).await };
+        // A load that hangs must not outlast what could have been used meanwhile.
+        let patience = until(self.0.clock.now(), held.expires) / 2;
+        match timeout(patience, Self::settle(running)).await {
+            Ok(outcome) => outcome.or_else(|error| self.peek().ok_or(error)),
+            Err(_) => Ok(held),
+        }
     }
 
     pub(super) async fn settle(mut running: watch::Receiver<Option<Outcome<L>>>) -> Outcome<L> {
@@ -38,12 +46,15 @@ impl<L: Load> RefreshCell<L> {
             return (running.clone(), false);
         }
         let held = self.peek();
-        if inner.clock.now().as_millisecond() < inner.due.load(Ordering::Acquire) {
+        let now = inner.clock.now();
+        if now.as_millisecond() < inner.due.load(Ordering::Acquire) && !state.is_out_of_time(now) {
             let left_behind = match (&state.failure, &held) {
                 (Some((_, error)), _) => Some(Err(Arc::clone(error))),
                 // Somebody else finished a load between our look and our lock.
                 (None, Some(held)) if !early => Some(Ok(Arc::clone(held))),
-                (None, _) => None,
+                (None, Some(_)) => None,
+                // It was dead on arrival. Whoever it is shown to will say so; a load for each caller would not help.
+                (None, None) => inner.current.load_full().map(Ok),
             };
             if left_behind.is_some() {
                 return (watch::channel(left_behind).1, false);
@@ -69,8 +80,12 @@ impl<L: Load> RefreshCell<L> {
         let (due, outcome) = match outcome {
             Ok(value) => {
                 let value = Arc::new(value);
-                // `refusals` stays: whether the value is any good is known once it has been shown to somebody.
+                // Whether the new value is any good is known once it has been shown to somebody: the old one tells.
+                if inner.current.load().as_ref().is_some_and(|old| is_settled(old, now)) {
+                    state.refusals = 0;
+                }
                 state.failures = 0;
+                state.failing_since = None;
                 state.failure = None;
                 inner.current.store(Some(Arc::clone(&value)));
                 if inner.hop != Hop::Bearer && value.expires != Timestamp::MAX {
@@ -79,14 +94,22 @@ impl<L: Load> RefreshCell<L> {
                 (inner.policy.renewal(&value, now, inner.jitter.throw()), Ok(value))
             }
             Err(error) => {
-                state.failures += 1;
                 let asked = match error.retry() {
                     Retry::Later(asked) => asked,
                     Retry::Never | Retry::Renewed => None,
                 };
-                let left = self.peek().map_or(Duration::ZERO, |held| until(now, held.expires));
-                let pause = inner.policy.back_off(state.failures, left, asked, inner.jitter.throw());
+                let dice = inner.jitter.throw();
+                let pause = match inner.load.inherited(&error) {
+                    // The level at fault is the one that backs off; the throw keeps its children from hammering it.
+                    Some(pause) => pause.max(LEAST_PAUSE.mul_f64(0.5 + dice)),
+                    None => {
+                        state.failures += 1;
+                        let left = self.peek().map_or(Duration::ZERO, |held| until(now, held.expires));
+                        inner.policy.back_off(state.failures, left, asked, dice)
+                    }
+                };
                 state.failure = Some((now, Arc::clone(&error)));
+                state.failing_since.get_or_insert_with(Instant::now);
                 (later(now, pause), Err(error))
             }
         };

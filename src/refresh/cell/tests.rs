@@ -1,5 +1,7 @@
 //! Each promise of the cell, in paused time.
 
+mod edges;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,7 +12,8 @@ use tokio::time::{Instant, sleep};
 
 use super::RefreshCell;
 use crate::clock::{Clock, SharedClock, Timestamp, later};
-use crate::error::{Blame, Explain, Retry};
+use crate::error::diagnosis::{Row, Sign};
+use crate::error::{Explain, Retry};
 use crate::refresh::{Expiring, Interrupted, Jitter, Load, Policy};
 use crate::telemetry::metrics::Hop;
 
@@ -49,8 +52,8 @@ impl From<Interrupted> for Failure {
 }
 
 impl Explain for Failure {
-    fn blame(&self) -> Blame {
-        Blame::Cloud
+    fn row(&self) -> &'static Row {
+        Row::of(Sign::CloudFailed)
     }
     fn retry(&self) -> Retry {
         match self {
@@ -232,7 +235,8 @@ async fn a_pause_that_is_asked_for_is_kept() {
     sleep(seconds(19)).await;
     cell.fetch().await.unwrap_err();
     assert_eq!(mint.loads(), 1);
-    sleep(seconds(2)).await;
+    // And up to eight seconds: nodes that were told the same do not come back together.
+    sleep(seconds(10)).await;
     cell.fetch().await.unwrap_err();
     assert_eq!(mint.loads(), 2);
 }

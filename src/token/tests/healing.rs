@@ -100,10 +100,11 @@ async fn a_session_that_outlives_its_cloud_ends_with_the_reason() {
 async fn a_bare_redirect_of_sts_is_throttling_and_passes() {
     let node = Node::usual().await;
     node.sim.fault(Fault::on(Service::Sts, Effect::Throttle302).once());
-    let error = node.bearer("team/app").await.unwrap_err();
-    assert!(matches!(error.retry(), Retry::Later(_)), "{error}");
-    assert_eq!(node.sim.journal().count(Service::Sts), 1, "the redirect was followed, or asked again at once");
-    node.bearer_in_the_end("team/app").await;
+    node.pulls("team/app").await;
+    let asked = node.sim.journal().of(Service::Sts);
+    assert_eq!(asked.len(), 3, "the redirect was followed, or asked again more than once");
+    let pause = asked[1].arrived.duration_since(asked[0].arrived);
+    assert!(pause >= Duration::from_secs(2), "asked again after {pause:?}");
 }
 
 #[tokio::test]
@@ -166,7 +167,60 @@ async fn a_throttled_realm_is_left_alone_while_other_bearers_live() {
     let node = Node::usual().await;
     node.pulls("team/app").await;
     node.sim.fault(Fault::on(Service::Realm, Effect::answer(StatusCode::TOO_MANY_REQUESTS, "")).once());
-    assert!(node.bearer("team/other").await.is_err());
+    let asked = tokio::time::Instant::now();
+    let other = node.pulls("team/other");
     node.pulls("team/app").await;
-    node.bearer_in_the_end("team/other").await;
+    assert!(asked.elapsed() < Duration::from_secs(1), "one repository waited for another");
+    other.await;
+    assert!(asked.elapsed() >= Duration::from_secs(2), "a throttled realm was asked again at once");
+}
+
+#[tokio::test]
+async fn a_fault_of_a_moment_at_any_hop_fails_no_cold_pull() {
+    for service in [Service::Sts, Service::Cr, Service::Registry, Service::Realm] {
+        for effect in [Effect::answer(StatusCode::SERVICE_UNAVAILABLE, "busy"), Effect::CloseBeforeHead] {
+            let node = Node::usual().await;
+            node.sim.fault(Fault::on(service, effect.clone()).once());
+            assert!(node.bearer("team/app").await.is_ok(), "{service:?}: {effect:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_403_of_the_realm_that_says_expired_is_a_refused_login() {
+    let node = Node::usual().await;
+    node.pulls("team/app").await;
+    node.sim.fault(Fault::on(Service::Realm, Effect::answer(StatusCode::FORBIDDEN, "the token has Expired")).once());
+    node.pulls("team/other").await;
+    assert_eq!(node.calls("GetAuthorizationToken"), 2);
+    node.sim.fault(Fault::on(Service::Realm, Effect::answer(StatusCode::FORBIDDEN, "no")).once());
+    let error = node.bearer("team/third").await.unwrap_err();
+    assert_eq!((error.retry(), node.calls("GetAuthorizationToken")), (Retry::Never, 2), "{error}");
+}
+
+#[tokio::test]
+async fn a_repository_that_the_realm_refuses_does_not_cost_the_others_their_login() {
+    let node = Node::usual().await;
+    node.pulls("team/app").await;
+    let refusal = node.sim.fault(Fault::on(Service::Realm, Effect::answer(StatusCode::UNAUTHORIZED, "")));
+    for _ in 0..3 {
+        assert!(matches!(*node.bearer("team/bad").await.unwrap_err(), TokenError::LoginRefused { .. }));
+        assert!(node.source.is_ready(), "the login is gone");
+    }
+    node.sim.faults().remove(refusal);
+    node.pulls("team/other").await;
+    assert_eq!(node.calls("GetAuthorizationToken"), 3);
+}
+
+#[tokio::test]
+async fn a_node_that_slept_for_hours_wakes_up_without_a_failed_pull() {
+    let node = Node::usual().await;
+    let old = node.bearer("team/app").await.unwrap();
+    // The monotonic clock stands still while a machine is suspended: to the daemon no time has passed.
+    node.sim.clock().advance(SignedDuration::from_hours(6));
+    node.sim.rotate_oidc_token().unwrap();
+    let (status, challenge) = node.registry("team/app", &old).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    node.source.refused(&node.host, &scope("team/app"), &old, challenge.as_deref());
+    node.pulls("team/app").await;
 }

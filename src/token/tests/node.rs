@@ -103,18 +103,6 @@ impl Node {
         self.source.bearer(&self.host, &scope(repository)).await
     }
 
-    /// Asks until it works; a failure must go away by itself.
-    pub(super) async fn bearer_in_the_end(&self, repository: &str) -> Arc<Bearer> {
-        let patience = tokio::time::Instant::now() + Duration::from_secs(20);
-        loop {
-            match self.bearer(repository).await {
-                Ok(bearer) => return bearer,
-                Err(error) if tokio::time::Instant::now() > patience => panic!("{}", crate::error::chain(&*error)),
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
-        }
-    }
-
     /// What the registry says to this bearer for a tag that does not exist: 404 where the bearer is good.
     pub(super) async fn registry(&self, repository: &str, bearer: &Bearer) -> (StatusCode, Option<String>) {
         let request = Request::get(format!("https://{}/v2/{repository}/manifests/absent", self.host))

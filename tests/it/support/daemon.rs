@@ -31,12 +31,22 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts the daemon with this configuration and waits until it listens.
     pub(crate) async fn start(config: &str) -> Self {
+        Self::with(config, &["--log-level", "trace"]).await
+    }
+
+    /// The same, with the log level of the configuration.
+    pub(crate) async fn as_configured(config: &str) -> Self {
+        Self::with(config, &[]).await
+    }
+
+    async fn with(config: &str, arguments: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a directory for the daemon");
         let file = dir.path().join("config.yaml");
         std::fs::write(&file, config).expect("config.yaml");
         let mut child = Command::new(env!("CARGO_BIN_EXE_acr-pull-proxy"))
-            .args(["serve", "--log-format", "json", "--log-level", "debug", "--config"])
+            .args(["serve", "--log-format", "json", "--config"])
             .arg(&file)
+            .args(arguments)
             .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -5,6 +5,9 @@ pub(crate) mod containerd;
 pub(crate) mod cri;
 pub(crate) mod daemon;
 pub(crate) mod node;
+pub(crate) mod puller;
+
+use std::time::Duration;
 
 use cloudsim::image::Image;
 use cloudsim::ram::setup;
@@ -12,6 +15,11 @@ use cloudsim::{CloudSim, Method};
 
 use client::Mirror;
 use daemon::Daemon;
+
+/// How long anything may take that a test waits for, on a machine with two processors.
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+/// How often a test looks whether what it waits for has happened, where nothing tells it.
+pub(crate) const POLL: Duration = Duration::from_millis(20);
 
 /// The domain that test images are named with.
 pub(crate) const DOMAIN: &str = "demo-registry-vpc.cn-hangzhou.cr.aliyuncs.com";
@@ -58,7 +66,7 @@ impl Node {
         let shown = [
             ("metrics", Mirror::at(self.daemon.admin).get("/metrics").await.text()),
             ("status", Mirror::at(self.daemon.admin).get("/status").await.text()),
-            ("status page", Mirror::at(self.daemon.admin).get("/").await.text()),
+            ("status page", node::get(self.daemon.admin, "/").await.1),
             ("log", self.daemon.stop()),
         ];
         for (place, text) in &shown {

@@ -9,7 +9,7 @@ use http::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// How long a daemon may take until it has a login, its spread of two seconds at the start included.
+/// How long a daemon may take until it has a login; to ask whether it is ready makes it get one.
 const READY_LIMIT: Duration = Duration::from_secs(30);
 
 /// How often it is asked meanwhile; nothing tells us when it is ready.

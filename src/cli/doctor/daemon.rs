@@ -1,0 +1,155 @@
+//! The running daemon: whether it answers, serves the domains, has its logins, and whether a pull reaches it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::{Method, Response};
+use serde_json::Value;
+
+use super::Tools;
+use super::report::{Finding, Report};
+use crate::cli::pull::image::{Mirror, Reference, pull};
+use crate::cli::pull::{Progress, from_this_node, size};
+use crate::error::diagnosis::Sign;
+use crate::http::Body;
+use crate::http::body::{collect_limited, empty};
+use crate::http::client::ClientError;
+use crate::http::headers::{OCI_NAMESPACE, X_REQUEST_ID};
+use crate::oci::RegistryHost;
+
+/// A daemon on this node answers at once or not at all.
+const ANSWER_TIME: Duration = Duration::from_secs(3);
+/// Longest metrics page; a hundred instances have a tenth of it.
+const LONGEST: usize = 16 << 20;
+/// A request is counted when its last byte has gone, which may be a moment after it came: how often that is waited for.
+const COUNT_TRIES: usize = 20;
+/// The pause between.
+const COUNT_PAUSE: Duration = Duration::from_millis(25);
+/// The counter of all requests (contract section 5).
+const COUNTER: &str = "acr_pull_proxy_requests_total";
+
+pub(super) async fn examine(
+    tools: &Tools<'_>,
+    domains: &[RegistryHost],
+    image: Option<&Reference>,
+    report: &mut Report,
+) {
+    let listen = from_this_node(tools.config.listen);
+    let admin = from_this_node(tools.config.admin);
+    let before = counted(tools, admin).await;
+    if !serves(tools, listen, domains, report).await {
+        return report.add(Finding::skipped("status", "not reached"));
+    }
+    reached(tools, admin, before, report).await;
+    status(tools, admin, report).await;
+    if let Some(image) = image {
+        whole_pull(listen, image, report).await;
+    }
+}
+
+/// Asks for each domain as containerd would; whether our daemon answered at all.
+async fn serves(tools: &Tools<'_>, listen: SocketAddr, domains: &[RegistryHost], report: &mut Report) -> bool {
+    for domain in domains {
+        let response = match ask(tools, listen, &format!("/v2/?ns={domain}")).await {
+            Ok(response) => response,
+            Err(error) => {
+                let text = format!("nothing answers at {listen}: {}", crate::error::chain(&error));
+                report.add(Finding::failed("daemon", text, Sign::DaemonSilent));
+                return false;
+            }
+        };
+        let header = |name: http::HeaderName| {
+            response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+        };
+        let Some(request_id) = header(X_REQUEST_ID) else {
+            let text = format!("{listen} answers {}, but not as this daemon does", response.status().as_u16());
+            report.add(Finding::failed("daemon", text, Sign::PullsElsewhere));
+            return false;
+        };
+        let served = header(OCI_NAMESPACE).as_deref() == Some(domain.as_str());
+        // To the end, since it is counted then.
+        collect_limited(response.into_body(), LONGEST).await.ok();
+        report.add(if served {
+            let finding = Finding::good("daemon", format!("serves {domain}"));
+            finding.asked(listen.to_string(), None).id(Some(request_id))
+        } else {
+            Finding::failed("daemon", format!("{listen} does not serve {domain}"), Sign::DomainNotServed)
+        });
+    }
+    !domains.is_empty()
+}
+
+/// Whether the requests above were counted by the daemon whose admin address is configured.
+async fn reached(tools: &Tools<'_>, admin: SocketAddr, before: Option<f64>, report: &mut Report) {
+    let Some(before) = before else {
+        return report.add(Finding::failed("metrics", format!("nothing answers at {admin}"), Sign::DaemonSilent));
+    };
+    for _ in 0..COUNT_TRIES {
+        if counted(tools, admin).await.is_some_and(|now| now > before) {
+            return report.add(Finding::good("way of a pull", format!("the requests were counted at {admin}")));
+        }
+        tokio::time::sleep(COUNT_PAUSE).await;
+    }
+    let text = format!("the requests were answered, but not counted at {admin}");
+    report.add(Finding::failed("way of a pull", text, Sign::PullsElsewhere));
+}
+
+async fn counted(tools: &Tools<'_>, admin: SocketAddr) -> Option<f64> {
+    let page = text(tools, admin, "/metrics").await?;
+    let values = page.lines().filter(|line| line.starts_with(COUNTER)).filter_map(|line| line.rsplit(' ').next());
+    Some(values.filter_map(|value| value.parse::<f64>().ok()).sum())
+}
+
+/// What the daemon says of itself.
+async fn status(tools: &Tools<'_>, admin: SocketAddr, report: &mut Report) {
+    let page = text(tools, admin, "/status").await;
+    let Some(status) = page.and_then(|page| serde_json::from_str::<Value>(&page).ok()) else {
+        return report.add(Finding::failed("status", format!("no status at {admin}"), Sign::DaemonSilent));
+    };
+    let word = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
+    let (version, started) = (word(&status, "version"), word(&status, "started"));
+    report.add(if status["ready"] == true {
+        Finding::good("status", format!("version {version}, ready, since {started}"))
+    } else {
+        Finding::failed("status", format!("version {version}, not ready, since {started}"), Sign::DaemonNotReady)
+    });
+    for refused in status["config"]["refused"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        report.add(Finding::warning("reload", format!("refused: {refused}"), Sign::DomainNotServed).fix("correct it"));
+    }
+    for instance in status["instances"].as_array().into_iter().flatten() {
+        let error = &instance["lastError"];
+        if error.is_object() {
+            let text = format!("{} at {}: {}", word(instance, "id"), word(error, "at"), word(error, "text"));
+            let finding = Finding::warning("last error", text, Sign::DaemonNotReady);
+            report.add(match error["advice"].as_str() {
+                Some(advice) => finding.fix(advice),
+                None => finding,
+            });
+        }
+    }
+}
+
+/// The whole image, as containerd would pull it.
+async fn whole_pull(listen: SocketAddr, image: &Reference, report: &mut Report) {
+    // An address of ours has neither path nor platform that could be wrong.
+    let Ok(mirror) = Mirror::at(listen, None) else { return };
+    report.add(match pull(&mirror, image, &Progress::silent()).await {
+        Ok(pulled) => {
+            let text = format!("{} blobs, {}, every digest verified", pulled.blobs.len(), size(pulled.bytes));
+            Finding::good("pull", text).asked(listen.to_string(), Some(Duration::from_millis(pulled.milliseconds)))
+        }
+        Err(error) => Finding::failed("pull", error.error, Sign::PullDenied).fix("correct what failed above"),
+    });
+}
+
+async fn text(tools: &Tools<'_>, address: SocketAddr, path: &str) -> Option<String> {
+    let response = ask(tools, address, path).await.ok().filter(|response| response.status().is_success())?;
+    let body = collect_limited(response.into_body(), LONGEST).await.ok()?;
+    String::from_utf8(body.to_vec()).ok()
+}
+
+async fn ask(tools: &Tools<'_>, address: SocketAddr, path: &str) -> Result<Response<Body>, ClientError> {
+    let request = http::Request::builder().method(Method::GET).uri(format!("http://{address}{path}")).body(empty());
+    let unusable = |source: http::Error| ClientError::Closed { host: address.to_string(), source: source.into() };
+    tools.client.send(request.map_err(unusable)?, ANSWER_TIME).await
+}

@@ -1,0 +1,180 @@
+//! The answers of `hosts`, for people and for programs.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::super::Form;
+use super::super::output::{Failure, WRONG_USAGE, print, print_json, warn};
+use super::wanted::Wanted;
+use crate::containerd::{Action, Discovery, DomainState, Finding, HostsToml, Outcome, State, Version, masked, unified};
+use crate::error::chain;
+
+/// Exit code: some file could not be changed.
+const FAILED: u8 = 1;
+
+/// What `install` or `uninstall` came to.
+pub(super) struct Done {
+    pub(super) outcomes: Vec<Outcome>,
+    pub(super) dry_run: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DoneAnswer {
+    dry_run: bool,
+    files: Vec<FileAnswer>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FileAnswer {
+    path: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    action: Option<Action>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StatusAnswer<'a> {
+    containerd: Option<Version>,
+    source: &'a str,
+    certs_dir: Option<&'a Path>,
+    findings: &'a [Finding],
+    domains: Vec<DomainState>,
+}
+
+#[derive(Debug, Serialize)]
+struct File {
+    path: PathBuf,
+    text: String,
+}
+
+/// Tells every file, and fails where one could not be changed.
+pub(super) fn outcomes(done: &Done, form: Form) -> Result<(), Failure> {
+    let failed = done.outcomes.iter().any(|outcome| outcome.result.is_err());
+    match form {
+        Form::Json => {
+            let file = |outcome: &Outcome| FileAnswer {
+                path: outcome.path.clone(),
+                action: outcome.result.as_ref().ok().map(|change| change.action),
+                error: outcome.result.as_ref().err().map(|error| format!("{}; {}", chain(error), error.advice())),
+            };
+            let files = done.outcomes.iter().map(file).collect();
+            print_json(&DoneAnswer { dry_run: done.dry_run, files })?;
+        }
+        Form::Text => outcomes_as_text(done)?,
+    }
+    if failed { Err(Failure::Told(FAILED)) } else { Ok(()) }
+}
+
+fn outcomes_as_text(done: &Done) -> Result<(), Failure> {
+    if done.outcomes.is_empty() {
+        return print("no hosts.toml has an entry of ours\n");
+    }
+    for outcome in &done.outcomes {
+        let path = outcome.path.display();
+        match &outcome.result {
+            Err(error) => warn(&format!("acr-pull-proxy: {}; {}.\n", chain(error), error.advice())),
+            Ok(change) if change.action == Action::Kept => {
+                warn(&format!(
+                    "note: {path} was changed by hand and is left as it is; --force replaces our entry in it\n"
+                ));
+            }
+            Ok(change) if done.dry_run => {
+                let diff = unified(&outcome.path, change.before.as_deref(), change.after.as_deref());
+                print(&masked(&diff))?;
+            }
+            Ok(change) => print(&format!("{path}: {}\n", word(change.action)))?,
+        }
+    }
+    Ok(())
+}
+
+const fn word(action: Action) -> &'static str {
+    match action {
+        Action::Created => "created",
+        Action::Updated => "updated",
+        Action::Unchanged => "as it should be",
+        Action::Kept => "kept as changed by hand",
+        Action::Withdrawn => "our entry taken out",
+        Action::Removed => "removed",
+    }
+}
+
+/// Tells how the entry of each domain is.
+pub(super) fn status(found: &Discovery, domains: Vec<DomainState>, form: Form) -> Result<(), Failure> {
+    let certs_dir = found.certs_dir.root();
+    if form == Form::Json {
+        let Discovery { version, source, findings, .. } = found;
+        return print_json(&StatusAnswer { containerd: *version, source, certs_dir, findings, domains });
+    }
+    let version = found.version.map_or_else(|| "of unknown version".to_owned(), |version| version.to_string());
+    let directory = certs_dir.map_or_else(|| "no directory".to_owned(), |directory| directory.display().to_string());
+    let mut text = format!("containerd {version} reads {directory} (according to {})\n", found.source);
+    for finding in &found.findings {
+        text.push_str(&finding_as_text(finding));
+    }
+    for domain in &domains {
+        let others = match &domain.other_hosts[..] {
+            [] => String::new(),
+            others => format!("; also {}", others.join(", ")),
+        };
+        text.push_str(&format!("{}: {}{others}\n", domain.domain, state(&domain.state)));
+    }
+    print(&text)
+}
+
+pub(super) fn state(state: &State) -> String {
+    match state {
+        State::Absent => "absent".to_owned(),
+        State::Ours => "ours".to_owned(),
+        State::Outdated => "ours, for other settings; run 'hosts install'".to_owned(),
+        State::ChangedByHand => "changed by hand; 'hosts install --force' replaces it".to_owned(),
+        State::OtherEntries => "other entries, ours is not among them".to_owned(),
+        State::Shadowed { by } => format!("shadowed: containerd finds {} first", by.display()),
+        State::Unusable { reason } => format!("unusable: {reason}"),
+    }
+}
+
+/// Prints the files as they would be on a node without any.
+pub(super) fn files(found: &Discovery, wanted: &Wanted, form: Form) -> Result<(), Failure> {
+    let mut files = Vec::new();
+    for (domain, server) in &wanted.domains {
+        let text = HostsToml::parse("").with(&wanted.entry, server);
+        let text = text.map_err(|error| Failure::runtime(error.to_string(), "report this as a defect"))?;
+        let path = match found.certs_dir.root() {
+            Some(_) => found.certs_dir.file(domain),
+            None => Path::new(domain.as_str()).join("hosts.toml"),
+        };
+        files.push(File { path, text: masked(&text) });
+    }
+    if wanted.entry.is_secret() {
+        warn("note: *** stands for the token in clientAuth.tokenFile; the files are for root only (mode 0600)\n");
+    }
+    match form {
+        Form::Json => print_json(&files),
+        Form::Text => {
+            let text = files.iter().map(|file| format!("# {}\n{}", file.path.display(), file.text));
+            print(&text.collect::<Vec<_>>().join("\n"))
+        }
+    }
+}
+
+/// Tells why nothing is written.
+pub(super) fn refusal(found: &Discovery) -> Failure {
+    let mut text = "acr-pull-proxy: nothing was changed, because of what stands in the way:\n".to_owned();
+    for finding in &found.findings {
+        text.push_str(&finding_as_text(finding));
+    }
+    warn(&text);
+    Failure::Told(WRONG_USAGE)
+}
+
+fn finding_as_text(finding: &Finding) -> String {
+    // Behind lines to paste there must be no full stop.
+    let end = if finding.fix.contains('\n') { "" } else { "." };
+    format!("  {}.\n    {}{end}\n", finding.text, finding.fix.replace('\n', "\n    "))
+}

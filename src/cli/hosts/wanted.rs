@@ -1,0 +1,71 @@
+//! What `hosts` is to write: the entry, and the domains that get it.
+
+use std::fs;
+
+use super::super::output::{Failure, warn};
+use super::{Entries, daemon};
+use crate::config::{Config, Domains};
+use crate::containerd::{Discovery, Entry, Server, Version};
+use crate::oci::RegistryHost;
+use crate::secret::Secret;
+
+/// What the settings ask for.
+pub(super) struct Wanted {
+    pub(super) entry: Entry,
+    pub(super) domains: Vec<(RegistryHost, Server)>,
+    /// Whether every domain is known.
+    pub(super) complete: bool,
+}
+
+impl Wanted {
+    pub(super) fn new(config: &Config, entries: &Entries, found: &Discovery) -> Result<Self, Failure> {
+        let next = "write a token of printable ASCII there, or take clientAuth out of the configuration";
+        let entry = entry(config, found).map_err(|error| Failure::runtime(error, next))?;
+        let (domains, complete) = domains(config);
+        let server = |domain: &RegistryHost| match entries.strict {
+            true => Server::Strict,
+            false => Server::Fallback(domain.clone()),
+        };
+        let domains = domains.into_iter().map(|domain| (domain.clone(), server(&domain))).collect();
+        Ok(Self { entry, domains, complete })
+    }
+}
+
+/// The entry that containerd of this version is to find.
+pub(super) fn entry(config: &Config, found: &Discovery) -> Result<Entry, String> {
+    let mut entry = Entry::new(config.listen);
+    if found.version.is_some_and(Version::honours_dial_timeout) {
+        entry = entry.with_dial_timeout();
+    }
+    let Some(path) = &config.client_token_file else { return Ok(entry) };
+    let unusable = |error: String| format!("clientAuth.tokenFile {}: {error}", path.display());
+    let token = fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
+    entry.with_token(Secret::new(token.trim())).map_err(|error| unusable(error.to_string()))
+}
+
+/// The served domains, and whether these are all: those that the cloud names for an instance are known to a running
+/// daemon only.
+fn domains(config: &Config) -> (Vec<RegistryHost>, bool) {
+    let mut domains: Vec<RegistryHost> =
+        config.instances.iter().flat_map(|instance| instance.domains.named()).cloned().collect();
+    let open: Vec<_> = config.instances.iter().filter(|instance| instance.domains == Domains::Discover).collect();
+    if open.is_empty() {
+        return (domains, true);
+    }
+    let known = daemon::domains(config.admin).unwrap_or_default();
+    let mut complete = true;
+    for instance in open {
+        match known.get(instance.id.as_str()) {
+            Some(names) if !names.is_empty() => domains.extend(names.iter().cloned()),
+            _ => {
+                complete = false;
+                warn(&format!(
+                    "note: the domains of {} are known to the running daemon only, and {} does not tell them now; run \
+                     this again when the daemon is ready, or set 'domains'\n",
+                    instance.id, config.admin
+                ));
+            }
+        }
+    }
+    (domains, complete)
+}

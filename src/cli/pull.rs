@@ -1,0 +1,102 @@
+//! `pull`: a whole image through the running daemon, by a client that is not ours, with every digest verified.
+//!
+//! Nothing is kept. It takes the way that containerd takes, so that what works here works there.
+
+pub(super) mod image;
+mod progress;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::Form;
+use super::output::{Failure, print, print_json};
+use crate::config::{Environment, Loaded, Overlay, load};
+use image::{Mirror, PullError, Pulled};
+pub(super) use progress::{Progress, size};
+
+/// Through which daemon, and which of an index' images.
+#[derive(Debug, clap::Args)]
+pub(super) struct Through {
+    /// The daemon's address [default: `listen` of the configuration].
+    #[arg(long, value_name = "URL", env = "ACR_PULL_PROXY_MIRROR")]
+    mirror: Option<String>,
+    /// The image of an index to pull, as linux/arm64 [default: this machine's].
+    #[arg(long, value_name = "OS/ARCH", env = "ACR_PULL_PROXY_PLATFORM")]
+    platform: Option<String>,
+}
+
+/// The answer for programs.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a> {
+    ok: bool,
+    image: &'a str,
+    mirror: String,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pulled: Option<&'a Pulled>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    error: Option<&'a PullError>,
+}
+
+/// Where the daemon of a configuration is reached from its own node.
+pub(super) fn listen(path: &Path, environment: &Environment, overlay: &Overlay) -> Result<SocketAddr, Failure> {
+    let Loaded { config, .. } = load(path, environment, overlay).map_err(Failure::Configuration)?;
+    Ok(from_this_node(config.listen))
+}
+
+/// An address that listens everywhere is reached over loopback.
+pub(super) fn from_this_node(address: SocketAddr) -> SocketAddr {
+    let mut address = address;
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+    }
+    address
+}
+
+pub(super) fn run(
+    name: &str,
+    through: &Through,
+    listen: impl FnOnce() -> Result<SocketAddr, Failure>,
+    form: Form,
+) -> Result<(), Failure> {
+    let image = image::parse(name).map_err(|error| Failure::usage(error, "write it as a pod does, host/name:tag"))?;
+    let mirror = match &through.mirror {
+        Some(url) => Mirror::parse(url, through.platform.as_deref()),
+        None => Mirror::at(listen()?, through.platform.as_deref()),
+    };
+    let mirror = mirror.map_err(|error| Failure::usage(error, "see `acr-pull-proxy pull --help`"))?;
+    let runtime = super::runtime()?;
+    let progress = match form {
+        Form::Text => Progress::for_people(),
+        Form::Json => Progress::silent(),
+    };
+    let result = runtime.block_on(image::pull(&mirror, &image, &progress));
+    match (&result, form) {
+        (result, Form::Json) => {
+            print_json(&Answer {
+                ok: result.is_ok(),
+                image: name,
+                mirror: mirror.to_string(),
+                pulled: result.as_ref().ok(),
+                error: result.as_ref().err(),
+            })?;
+            if result.is_ok() { Ok(()) } else { Err(Failure::Told(super::output::FAILED)) }
+        }
+        (Ok(pulled), Form::Text) => print(&summary(name, pulled)),
+        (Err(error), Form::Text) => Err(Failure::runtime(format!("{name} cannot be pulled: {error}"), error.next)),
+    }
+}
+
+fn summary(name: &str, pulled: &Pulled) -> String {
+    let seconds = Duration::from_millis(pulled.milliseconds);
+    format!(
+        "pulled {name}\n  {} ({})\n  {} blobs, {} in {seconds:.1?}, every digest verified, nothing kept\n",
+        pulled.digest,
+        pulled.media_type,
+        pulled.blobs.len(),
+        size(pulled.bytes),
+    )
+}

@@ -1,0 +1,106 @@
+//! What keeps containerd from asking the daemon, as data: for `hosts`, which refuses, and for `doctor`, which tells.
+
+use serde::Serialize;
+
+/// One thing about containerd's configuration that somebody has to change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// Which.
+    pub kind: Kind,
+    /// What is wrong, as one sentence without a full stop.
+    pub text: String,
+    /// What to change; may have several lines, ready to paste.
+    pub fix: String,
+}
+
+/// The kinds of findings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Kind {
+    /// The configuration cannot be found or read.
+    Unreadable,
+    /// The CRI plugin is switched off, so the kubelet does not use this containerd.
+    CriDisabled,
+    /// No `config_path`: no `hosts.toml` is read at all.
+    NoConfigPath,
+    /// Several directories in `config_path`, and the transfer service takes them for one.
+    JoinedConfigPath,
+    /// `config_path` and the settings that it replaces: the CRI plugin does not load.
+    LegacyRegistry,
+    /// k3s or RKE2 deletes and writes the directory at each start.
+    Rewritten,
+}
+
+impl Finding {
+    pub(super) fn unreadable(text: String) -> Self {
+        let fix =
+            "name containerd's configuration with --containerd-config, or the directory that its config_path names \
+                   with --certs-dir"
+                .to_owned();
+        Self { kind: Kind::Unreadable, text, fix }
+    }
+
+    pub(super) fn cri_disabled() -> Self {
+        Self {
+            kind: Kind::CriDisabled,
+            text: "containerd runs without its CRI plugin, so no pull of the kubelet comes by here".to_owned(),
+            fix: "take \"cri\" out of disabled_plugins in containerd's config.toml and restart containerd".to_owned(),
+        }
+    }
+
+    pub(super) fn no_config_path(section: &str, legacy: bool) -> Self {
+        let mut fix = paste(section);
+        if legacy {
+            fix.push_str(
+                "\nTake registry.mirrors and registry.configs.*.tls out in the same step, and write each of them as a \
+                 hosts.toml: containerd does not load its CRI plugin with both",
+            );
+        }
+        Self {
+            kind: Kind::NoConfigPath,
+            text: "containerd has no config_path, so it reads no hosts.toml at all".to_owned(),
+            fix,
+        }
+    }
+
+    pub(super) fn joined(value: &str, section: &str) -> Self {
+        Self {
+            kind: Kind::JoinedConfigPath,
+            text: format!(
+                "config_path is '{value}', and containerd pulls through its transfer service, which takes that for the \
+                 name of one directory and so finds no hosts.toml"
+            ),
+            fix: format!("{}\nOr set use_local_image_pull = true in the same plugin's section", paste(section)),
+        }
+    }
+
+    pub(super) fn legacy(what: &str) -> Self {
+        Self {
+            kind: Kind::LegacyRegistry,
+            text: format!("containerd has config_path together with {what}, with which its CRI plugin does not load"),
+            fix: format!(
+                "take {what} out of containerd's config.toml, write it as a hosts.toml, and restart containerd"
+            ),
+        }
+    }
+
+    pub(super) fn rewritten(platform: &str) -> Self {
+        Self {
+            kind: Kind::Rewritten,
+            text: format!("{platform} deletes and writes the directory of hosts.toml files at each of its starts"),
+            fix: format!(
+                "write this into /etc/rancher/{platform}/registries.yaml, one entry per domain, and restart \
+                 {platform}:\nmirrors:\n  \"<domain>\":\n    endpoint:\n      - \"http://127.0.0.1:7080\""
+            ),
+        }
+    }
+}
+
+/// The lines that give containerd its directory.
+fn paste(section: &str) -> String {
+    format!(
+        "put this into containerd's config.toml and restart containerd:\n[plugins.\"{section}\".registry]\n  config_path = \
+         \"/etc/containerd/certs.d\""
+    )
+}

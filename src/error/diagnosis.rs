@@ -1,0 +1,272 @@
+//! What every failure means to the person who has to act: who that is, the likely cause, and the fix.
+//!
+//! One table ([`rows`]) for all of it. Errors pick their row, and so advice on the status page, in the log, in `doctor`, in
+//! the event of a pod and in the documentation is one text. It holds words only: nothing here looks at an error.
+
+mod rows;
+
+use std::borrow::Cow;
+
+use super::Blame;
+pub use rows::rows;
+
+/// One failure and what to do about it.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// How it is recognised.
+    pub key: Key,
+    /// What a person sees, as a heading for documentation.
+    pub seen: &'static str,
+    /// Who has to act.
+    pub who: Blame,
+    /// The likely cause, as a sentence without a full stop.
+    pub cause: &'static str,
+    /// What to do, imperative, without a full stop. May hold names in braces, see [`Names`].
+    pub fix: &'static str,
+    /// The same for the event of a pod, where there is room for [`LONGEST_HINT`] characters.
+    pub hint: &'static str,
+}
+
+/// Most characters of [`Row::hint`]: the reason phrase of an answer has 100 in all (clients cut or hide more).
+pub const LONGEST_HINT: usize = 44;
+
+/// How a failure is recognised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Key {
+    /// By the error code of one of the cloud's APIs.
+    Code {
+        /// The API's name, such as `AssumeRole`; empty: whichever.
+        action: &'static str,
+        /// The code; with `*` at its end, all that begin so.
+        code: &'static str,
+    },
+    /// By what the daemon saw itself.
+    Sign(Sign),
+}
+
+macro_rules! signs {
+    ($($(#[$doc:meta])* $sign:ident,)+) => {
+        /// A failure that no error code of the cloud names.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Sign { $($(#[$doc])* $sign,)+ }
+
+        impl Sign {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$sign,)+];
+        }
+    };
+}
+
+signs! {
+    /// A call was throttled.
+    Throttled,
+    /// The cloud had a failure of its own.
+    CloudFailed,
+    /// An error code that is in no documentation.
+    UnknownCode,
+    /// An answer of the cloud that is not what is documented.
+    CloudUnreadable,
+    /// A call that could not be made, since something it needs is not configured.
+    CallImpossible,
+    /// The service-account token cannot be read.
+    TokenFile,
+    /// The token's issuer is not the one of the configured provider.
+    TokenIssuer,
+    /// The token is for somebody else than STS.
+    TokenAudience,
+    /// The token is too old.
+    TokenExpired,
+    /// The token belongs to another service account than is expected.
+    TokenSubject,
+    /// A key file, profile or similar cannot be used.
+    CredentialsInvalid,
+    /// No first credential is configured.
+    NoCredentials,
+    /// A name does not resolve.
+    NameUnknown,
+    /// No TCP and TLS connection.
+    NoConnection,
+    /// A certificate is not trusted.
+    Certificate,
+    /// A connection was closed without an answer.
+    Closed,
+    /// No answer in time.
+    Silence,
+    /// The registry sends no challenge.
+    NoChallenge,
+    /// The challenge names a realm that must not get the login.
+    RealmForeign,
+    /// The registry's challenge changed.
+    ChallengeChanged,
+    /// The realm refuses the login.
+    LoginRefused,
+    /// The realm gives no token.
+    RealmFailed,
+    /// The bearer may not pull.
+    NotPermitted,
+    /// The registry refuses every bearer.
+    BearerRefused,
+    /// The registry denies the pull.
+    PullDenied,
+    /// There is no such repository, tag or blob.
+    NotFound,
+    /// The configuration does not allow the repository.
+    NotAllowed,
+    /// The registry refuses the request.
+    RequestRefused,
+    /// The registry throttles.
+    RegistryThrottled,
+    /// The registry or the bucket fails.
+    RegistryFailed,
+    /// The redirect leads to a host that is not allowed.
+    RedirectForeign,
+    /// The bucket refuses a fresh URL.
+    BucketRefused,
+    /// An answer of the registry that breaks the protocol.
+    RegistryUnreadable,
+    /// The daemon ends.
+    Interrupted,
+    /// The node's clock is wrong.
+    ClockSkew,
+    /// The daemon does not answer.
+    DaemonSilent,
+    /// The daemon answers and has no login.
+    DaemonNotReady,
+    /// The daemon does not serve a domain that is configured.
+    DomainNotServed,
+    /// containerd runs without its CRI plugin.
+    CriDisabled,
+    /// containerd has no `config_path`.
+    NoConfigPath,
+    /// containerd takes several directories for one.
+    JoinedConfigPath,
+    /// containerd does not load its CRI plugin with both kinds of settings.
+    LegacyRegistry,
+    /// The directory of `hosts.toml` files is rewritten at each start.
+    Rewritten,
+    /// Our entry does not stand in a `hosts.toml`.
+    HostsEntry,
+    /// Pulls do not reach the daemon.
+    PullsElsewhere,
+}
+
+/// Names for the braces of a fix; what is `None` is put in general words.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Names<'a> {
+    /// `{role}`: the ARN of the role that was asked for.
+    pub role: Option<&'a str>,
+    /// `{caller}`: whoever asked for it.
+    pub caller: Option<&'a str>,
+    /// `{host}`: the host that was asked.
+    pub host: Option<&'a str>,
+    /// `{repository}`.
+    pub repository: Option<&'a str>,
+}
+
+impl Row {
+    /// The row of an error code of the cloud.
+    #[must_use]
+    pub fn of_code(action: &str, code: &str) -> &'static Self {
+        let found = rows().find(|row| match row.key {
+            Key::Code { action: named, code: known } => {
+                let same = match known.strip_suffix('*') {
+                    Some(beginning) => code.starts_with(beginning),
+                    None => code == known,
+                };
+                same && (named.is_empty() || named == action)
+            }
+            Key::Sign(_) => false,
+        });
+        found.unwrap_or_else(|| Self::of(Sign::UnknownCode))
+    }
+
+    /// The row of a failure that the daemon saw itself.
+    #[must_use]
+    pub fn of(sign: Sign) -> &'static Self {
+        // Every sign has a row, which the tests below hold.
+        rows().find(|row| row.key == Key::Sign(sign)).unwrap_or(rows::UNKNOWN)
+    }
+
+    /// The fix with names in place of the braces.
+    #[must_use]
+    pub fn fix(&self, names: &Names<'_>) -> Cow<'static, str> {
+        let fields = [
+            ("{role}", names.role, "the role"),
+            ("{caller}", names.caller, "the caller"),
+            ("{host}", names.host, "the host"),
+            ("{repository}", names.repository, "the repository"),
+        ];
+        fields.into_iter().fold(Cow::Borrowed(self.fix), |text, (field, name, general)| {
+            if text.contains(field) { Cow::Owned(text.replace(field, name.unwrap_or(general))) } else { text }
+        })
+    }
+}
+
+/// The table as Markdown, for the documentation.
+#[must_use]
+pub fn markdown() -> String {
+    let mut text = "| what you see | who acts | likely cause | what to do |\n|---|---|---|---|\n".to_owned();
+    for row in rows() {
+        let fix = row.fix(&Names::default());
+        text.push_str(&format!("| {} | {} | {} | {fix} |\n", row.seen, row.who, row.cause));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Key, LONGEST_HINT, Names, Row, Sign, markdown, rows};
+    use crate::error::Blame;
+
+    #[test]
+    fn every_sign_has_exactly_one_row() {
+        for sign in Sign::ALL {
+            let rows = rows().filter(|row| row.key == Key::Sign(*sign)).count();
+            assert_eq!(rows, 1, "{sign:?}");
+        }
+    }
+
+    #[test]
+    fn a_code_finds_the_row_of_its_hop_first() {
+        let at = |action, code| Row::of_code(action, code);
+        assert_eq!(at("AssumeRole", "NoPermission").who, Blame::EitherAccount);
+        assert_eq!(at("AssumeRoleWithOIDC", "NoPermission").who, Blame::NodeAccount);
+        assert_eq!(at("AssumeRole", "InvalidParameter.RoleArn").key, at("x", "InvalidParameter").key);
+        assert_ne!(at("x", "InvalidParameter.DurationSeconds").key, at("x", "InvalidParameter").key);
+        assert_eq!(at("AssumeRole", "SomethingNew").key, Key::Sign(Sign::UnknownCode));
+    }
+
+    #[test]
+    fn no_row_stands_behind_one_that_takes_its_failures() {
+        for row in rows() {
+            let Key::Code { action, code } = row.key else { continue };
+            let found = Row::of_code(action, code.trim_end_matches('*'));
+            assert!(std::ptr::eq(found, row), "{} is never found", row.seen);
+        }
+    }
+
+    #[test]
+    fn names_take_the_place_of_general_words() {
+        let row = Row::of_code("AssumeRole", "NoPermission");
+        let names = Names {
+            role: Some("acs:ram::222222222222:role/acr-pull"),
+            caller: Some("acs:ram::111111111111:role/cluster-a"),
+            ..Names::default()
+        };
+        let fix = row.fix(&names);
+        assert!(fix.contains("sts:AssumeRole on acs:ram::222222222222:role/acr-pull"), "{fix}");
+        assert!(fix.contains("Principal.RAM: acs:ram::111111111111:role/cluster-a"), "{fix}");
+        assert!(!markdown().contains('{'));
+    }
+
+    #[test]
+    fn every_text_is_printable_and_fits_where_it_is_shown() {
+        for row in rows() {
+            for text in [row.seen, row.cause, row.fix, row.hint] {
+                assert!(!text.is_empty() && text.is_ascii() && !text.contains(['|', '\n']), "{}: {text}", row.seen);
+                assert!(!text.ends_with('.'), "{}: {text}", row.seen);
+            }
+            assert!(row.hint.len() <= LONGEST_HINT, "{}: {} characters", row.hint, row.hint.len());
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The manifests of `daemonset/`: what every overlay becomes, held against Kubernetes' schemas and against the rules
+//! for a pod that the node depends on.
+//!
+//! What the overlays become is kept in `tests/data/daemonset`, so that these tests need no `kubectl`; one more test, which
+//! needs it, holds what is kept against the overlays.
+
+mod schema;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use schema::Schemas;
+
+/// What is kept, and what it is built from.
+const BUILT: [(&str, &str); 5] = [
+    ("rrsa", "daemonset/overlays/rrsa"),
+    ("worker-role", "daemonset/overlays/worker-role"),
+    ("access-key-file", "daemonset/overlays/access-key-file"),
+    ("cleanup", "daemonset/cleanup"),
+    ("everything", "tests/data/daemonset/everything"),
+];
+
+/// The oldest version that is still met on nodes, and the newest.
+const VERSIONS: [&str; 2] = ["v1.28", "v1.37"];
+
+/// The kinds that come from the Prometheus Operator, not from Kubernetes.
+const OPERATOR: [&str; 2] = ["PodMonitor", "PrometheusRule"];
+
+fn path(of: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(of)
+}
+
+fn objects(text: &str) -> Vec<Value> {
+    text.split("\n---\n").map(|document| serde_saphyr::from_str(document).expect("YAML")).collect()
+}
+
+fn kept(name: &str) -> Vec<Value> {
+    objects(&fs::read_to_string(path(&format!("tests/data/daemonset/{name}.yaml"))).expect(name))
+}
+
+fn pod(name: &str) -> Value {
+    let found = kept(name).into_iter().find(|object| object["kind"] == "DaemonSet");
+    found.expect("a DaemonSet")["spec"]["template"]["spec"].clone()
+}
+
+fn items(list: &Value) -> Vec<Value> {
+    list.as_array().cloned().unwrap_or_default()
+}
+
+#[test]
+fn kubectl_builds_what_is_kept() {
+    for (name, directory) in BUILT {
+        let output = Command::new("kubectl").arg("kustomize").arg(path(directory)).output().expect("kubectl");
+        assert!(output.status.success(), "{directory}: {}", String::from_utf8_lossy(&output.stderr));
+        let built = objects(&String::from_utf8(output.stdout).unwrap());
+        let kept = kept(name);
+        assert_eq!(built.len(), kept.len(), "{directory}; run tests/data/daemonset/build");
+        for object in built {
+            assert!(kept.contains(&object), "{directory} has changed: run tests/data/daemonset/build\n{object:#}");
+        }
+    }
+}
+
+#[test]
+fn every_object_is_what_the_api_accepts() {
+    for version in VERSIONS {
+        let schemas = fs::read_to_string(path(&format!("tests/data/kubernetes/{version}.json"))).expect(version);
+        let schemas = Schemas::parse(&schemas);
+        for object in BUILT.iter().flat_map(|(name, _)| kept(name)) {
+            match schemas.check(&object) {
+                Some(wrong) => assert!(wrong.is_empty(), "{version}: {wrong:#?}"),
+                None => assert!(OPERATOR.iter().any(|kind| object["kind"] == *kind), "no schema for {object:#}"),
+            }
+        }
+        let mut broken = kept("rrsa").into_iter().find(|object| object["kind"] == "DaemonSet").unwrap();
+        broken["spec"]["template"]["spec"]["hostnetwork"] = Value::Bool(true);
+        broken["spec"]["minReadySeconds"] = Value::String("5".into());
+        assert_eq!(schemas.check(&broken).unwrap().len(), 2, "the schemas see a wrong name and a wrong type");
+    }
+}
+
+#[test]
+fn nothing_holds_a_secret_or_a_right() {
+    let kinds = ["DaemonSet", "ConfigMap", "ServiceAccount", "PodMonitor", "PrometheusRule"];
+    for (name, _) in BUILT {
+        for object in kept(name) {
+            let kind = object["kind"].as_str().unwrap_or_default();
+            assert!(kinds.contains(&kind), "{name}: {kind} is neither needed nor harmless");
+            // Names of credentials' places are no credentials; anything that could carry one is.
+            let text = object.to_string();
+            for word in ["secretKeyRef", "secretRef", "secretName", "imagePullSecrets", "LTAI", "customAccessKey:"] {
+                assert!(!text.contains(word), "{name}: {kind} has {word}");
+            }
+            assert!(!text.contains("customAccessKeySecret:"), "{name}: {kind} has a key in it");
+        }
+    }
+}
+
+#[test]
+fn the_configuration_of_every_overlay_is_good() {
+    for name in ["rrsa", "worker-role", "access-key-file"] {
+        let mut check = Command::new(env!("CARGO_BIN_EXE_acr-pull-proxy"));
+        check.env_clear().args(["check", "--config"]).arg(path(&format!("daemonset/overlays/{name}/config.yaml")));
+        let output = check.output().expect("the daemon");
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn the_pod_asks_for_nothing_but_the_network_and_one_directory() {
+    for (name, _) in BUILT {
+        let pod = pod(name);
+        let containers = [items(&pod["initContainers"]), items(&pod["containers"])].concat();
+        assert_eq!(pod["automountServiceAccountToken"], false, "{name}");
+        assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault", "{name}");
+        assert_eq!(pod["tolerations"], serde_json::json!([{ "operator": "Exists" }]), "{name}");
+        for key in ["hostPID", "hostIPC", "shareProcessNamespace"] {
+            assert!(pod[key].is_null(), "{name}: {key}");
+        }
+        for container in &containers {
+            let context = &container["securityContext"];
+            assert_eq!(context["readOnlyRootFilesystem"], true, "{container:#}");
+            assert_eq!(context["allowPrivilegeEscalation"], false, "{container:#}");
+            assert_eq!(context["capabilities"], serde_json::json!({ "drop": ["ALL"] }), "{container:#}");
+            assert!(context["privileged"].is_null(), "{container:#}");
+            assert!(container["resources"]["requests"]["memory"].is_string(), "{container:#}");
+            assert!(container["resources"]["limits"]["cpu"].is_null(), "a pull is never throttled: {container:#}");
+            assert!(container["ports"].is_null(), "two pods of one node could not be scheduled: {container:#}");
+            let writable = items(&container["volumeMounts"]).into_iter().filter(|mount| mount["readOnly"] != true);
+            for mount in writable {
+                assert_eq!((&mount["name"], &container["name"]), (&"certs".into(), &"hosts".into()), "{mount}");
+            }
+        }
+        for container in items(&pod["containers"]) {
+            assert_eq!(container["securityContext"]["runAsNonRoot"], true, "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_daemon_is_there_before_the_cluster_is_and_is_replaced_without_a_gap() {
+    for name in ["rrsa", "worker-role", "access-key-file", "everything"] {
+        let pod = pod(name);
+        assert_eq!(pod["hostNetwork"], true);
+        assert_eq!(pod["dnsPolicy"], "Default");
+        assert_eq!(pod["priorityClassName"], "system-node-critical");
+        let drain = acr_pull_proxy::proxy::Params::default().drain.as_secs();
+        assert!(pod["terminationGracePeriodSeconds"].as_u64().is_some_and(|grace| grace > drain));
+        let set = kept(name).into_iter().find(|object| object["kind"] == "DaemonSet").unwrap();
+        assert_eq!(
+            set["spec"]["updateStrategy"]["rollingUpdate"],
+            serde_json::json!({ "maxSurge": "10%", "maxUnavailable": 0 })
+        );
+        let serve = &pod["containers"][0];
+        for (probe, wanted) in [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")]
+        {
+            let get = &serve[probe]["httpGet"];
+            assert_eq!((&get["path"], &get["port"]), (&wanted.into(), &7081.into()), "{name}: {probe}");
+            // A loopback address can only be asked from the node itself.
+            let loopback = name != "everything";
+            assert_eq!(get["host"] == "127.0.0.1", loopback, "{name}: {probe}");
+        }
+    }
+}
+
+#[test]
+fn the_token_is_for_the_cloud_alone() {
+    for name in ["rrsa", "everything"] {
+        let volumes = items(&pod(name)["volumes"]);
+        let token =
+            volumes.iter().find_map(|volume| volume["projected"]["sources"][0]["serviceAccountToken"].as_object());
+        let token = token.expect("a projected token");
+        assert_eq!(token["audience"], "sts.aliyuncs.com");
+        assert_eq!(token["path"], "token");
+    }
+    assert!(items(&pod("worker-role")["volumes"]).iter().all(|volume| volume["projected"].is_null()));
+}
+
+#[test]
+fn a_changed_configuration_is_rolled_out() {
+    for name in ["rrsa", "worker-role", "access-key-file"] {
+        let map = kept(name).into_iter().find(|object| object["kind"] == "ConfigMap").unwrap();
+        let named = map["metadata"]["name"].as_str().unwrap().to_owned();
+        assert!(named.strip_prefix("acr-pull-proxy-").is_some_and(|checksum| checksum.len() == 10), "{named}");
+        let volumes = items(&pod(name)["volumes"]);
+        assert!(volumes.iter().any(|volume| volume["configMap"]["name"] == named.as_str()), "{named} is not mounted");
+    }
+}
+
+#[test]
+fn strict_and_metrics_are_added_by_their_components_only() {
+    let strict = |name: &str| items(&pod(name)["initContainers"][0]["args"]).contains(&"--strict".into());
+    assert!(strict("everything") && !strict("rrsa"));
+    let text = serde_json::to_string(&kept("everything")).unwrap();
+    assert!(text.contains("ACR_PULL_PROXY_ADMIN") && text.contains("$(HOST_IP):7081"));
+}
+
+#[test]
+fn the_init_container_sends_containerd_to_the_daemon_and_the_cleanup_takes_that_back() {
+    let node = tempfile::tempdir().unwrap();
+    let run = |name: &str| {
+        let arguments = items(&pod(name)["initContainers"][0]["args"]);
+        let arguments = arguments.iter().filter_map(Value::as_str);
+        let arguments = arguments.map(|word| word.replace("/host/certs.d", &node.path().display().to_string()));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_acr-pull-proxy"));
+        command.env_clear().args(arguments);
+        command.env("ACR_PULL_PROXY_CONFIG", path("daemonset/overlays/rrsa/config.yaml"));
+        let output = command.output().expect("the daemon");
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let file = node.path().join("demo-registry.cn-hangzhou.cr.aliyuncs.com/hosts.toml");
+    run("rrsa");
+    let lax = fs::read_to_string(&file).expect("hosts.toml");
+    assert!(lax.contains("[host.\"http://127.0.0.1:7080\"]"), "{lax}");
+    run("rrsa");
+    assert_eq!(fs::read_to_string(&file).expect("hosts.toml"), lax, "a second start changes nothing");
+    run("everything");
+    assert_ne!(fs::read_to_string(&file).expect("hosts.toml"), lax, "strict");
+    run("cleanup");
+    assert!(!file.exists());
+}

@@ -1,0 +1,182 @@
+//! The status page in a real browser (Debian's chromium), phone and desktop, light and dark.
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use acr_pull_proxy::app::{App, Surroundings};
+use acr_pull_proxy::containerd::Lookup;
+use cloudsim::fault::{Effect, Fault};
+use cloudsim::image::Image;
+use cloudsim::journal::Service;
+use cloudsim::ram::setup::{CLUSTER_ROLE, INSTANCE, PULL_ROLE};
+use cloudsim::{CloudSim, Method};
+
+use crate::support::node::{self, get};
+use crate::support::{DOMAIN, Node, REPOSITORY, TAG, blob, manifest};
+
+/// How long a line of the log may take.
+const LINE_LIMIT: Duration = Duration::from_secs(20);
+
+/// How often the page is asked whether it says something; nothing tells us.
+const POLL: Duration = Duration::from_millis(100);
+
+/// How often the name of a bar's filling stands in the style itself.
+const STYLE_MENTIONS: usize = 2;
+
+/// Widths in CSS pixels: a small phone, a tablet, a desktop.
+const WIDTHS: [u32; 3] = [360, 768, 1280];
+
+/// Runs a headless browser with a profile of its own that talks to nobody but the address it is given.
+fn chromium(arguments: &[&str]) -> Output {
+    let profile = tempfile::tempdir().unwrap();
+    let output = Command::new("chromium")
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+        .args(["--disable-dev-shm-usage", "--hide-scrollbars", "--enable-logging=stderr"])
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .args(arguments)
+        .output()
+        .expect("chromium is installed: tests/run does that, or names this test as left out");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+/// What a browser makes of a page; it must not have refused any part of it.
+fn dom(url: &str, arguments: &[&str]) -> String {
+    let output = chromium(&[arguments, &["--dump-dom", url]].concat());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!said.contains("Content Security Policy"), "{said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Pictures of a page at every width, where the environment names a directory for them.
+#[expect(clippy::disallowed_methods, reason = "asked for by whoever wants to look at the page")]
+fn pictures(url: &str, name: &str) {
+    let Some(directory) = std::env::var_os("ACR_PULL_PROXY_TEST_PICTURES") else { return };
+    for width in WIDTHS {
+        for (scheme, number) in [("dark", 0), ("light", 1)] {
+            let file = Path::new(&directory).join(format!("{name}-{width}-{scheme}.png"));
+            let file = format!("--screenshot={}", file.display());
+            let scheme = format!("--blink-settings=preferredColorScheme={number}");
+            chromium(&[&file, &format!("--window-size={width},1800"), &scheme, url]);
+        }
+    }
+}
+
+/// How far the page is wider than the window, by the browser's own measure, at a width.
+///
+/// The page forbids itself scripts and frames, so a copy of it is measured in frames of a page of ours.
+async fn overflow(admin: std::net::SocketAddr, width: u32) -> i64 {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("page.html"), get(admin, "/").await.1).unwrap();
+    let measure = format!(
+        "<iframe src=page.html width={width} height=900 onload=\"document.title='wider by ' + \
+         (contentDocument.documentElement.scrollWidth - {width})\"></iframe>"
+    );
+    let file = directory.path().join("measure.html");
+    std::fs::write(&file, measure).unwrap();
+    let arguments = ["--allow-file-access-from-files"];
+    let dom = dom(&format!("file://{}", file.display()), &arguments);
+    let title = dom.split("<title>wider by ").nth(1).and_then(|rest| rest.split('<').next());
+    title.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("not measured: {dom}"))
+}
+
+/// A node that has pulled its image over connections that break after each megabyte.
+async fn pulled() -> Node {
+    let node = Node::with(Method::MultiHop, Image::random(3, 3 << 20, 1)).await;
+    node.mirror.get(&manifest(TAG)).await.expect(200);
+    node.cloud.fault(Fault::on(Service::Oss, Effect::CutAfter(1 << 20)));
+    for (digest, _) in &node.image.blobs {
+        assert!(node.mirror.get(&blob(digest)).await.expect(200).complete);
+    }
+    node.cloud.faults().clear();
+    node.mirror.get(&manifest("v2")).await.expect(404);
+    node
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_healthy_node_shows_its_chain_and_its_pulls() {
+    let node = pulled().await;
+    let url = format!("http://{}/", node.daemon.admin);
+    let dom = dom(&url, &[]);
+    for shown in
+        ["Ready", INSTANCE, DOMAIN, CLUSTER_ROLE, PULL_ROLE, " left</time>", REPOSITORY, "resumed ", "refused with 404"]
+    {
+        assert!(dom.contains(shown), "{shown} is missing in {dom}");
+    }
+    assert_eq!(dom.matches("life-left").count() - STYLE_MENTIONS, 4, "one bar for each step: {dom}");
+    for width in WIDTHS {
+        assert_eq!(overflow(node.daemon.admin, width).await, 0, "the page is wider than a window of {width}");
+    }
+    pictures(&url, "healthy");
+    node.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sick_node_says_where_it_fails_why_and_what_to_do() {
+    let cloud = CloudSim::start().await.unwrap();
+    let no =
+        r#"{"Code":"NoPermission","Message":"You are not authorized to do this action.","RequestId":"5B8A1D7C-0001"}"#;
+    cloud.fault(Fault::on(Service::Sts, Effect::answer(http::StatusCode::FORBIDDEN, no)).action("AssumeRole"));
+    let mut node = Node::around(cloud, Method::MultiHop, Image::random(1, 1024, 1)).await;
+    node.mirror.get(&manifest(TAG)).await.expect(403);
+    let file = node.daemon.config_file();
+    let bad = std::fs::read_to_string(&file).unwrap() + "blobs:\n  conections: 2\n";
+    std::fs::write(&file, bad).unwrap();
+    node.daemon.signal("HUP");
+    node.daemon.wait_for_line(LINE_LIMIT, |line| line["msg"] == "the new configuration is refused").await;
+
+    let url = format!("http://{}/", node.daemon.admin);
+    let dom = dom(&url, &[]);
+    for shown in [
+        "Not ready: 0 of 1 instances have a login",
+        "Pulls fail",
+        "NoPermission",
+        "5B8A1D7C-0001",
+        "What to do:",
+        "✗ The last attempt failed here.",
+        "Waits for the step above.",
+        "A newer configuration was refused",
+        "did you mean &#39;connections&#39;?",
+        "refused with 403",
+    ] {
+        let as_dom = shown.replace("&#39;", "'");
+        assert!(dom.contains(&as_dom), "{shown} is missing in {dom}");
+    }
+    for width in WIDTHS {
+        assert_eq!(overflow(node.daemon.admin, width).await, 0, "the page is wider than a window of {width}");
+    }
+    pictures(&url, "sick");
+    node.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_tells_whether_containerd_asks_this_daemon() {
+    let cloud = CloudSim::start().await.unwrap();
+    let config = cloud.node_config(Method::WorkerRole);
+    let certs = tempfile::tempdir().unwrap();
+    let containerd = Some(Lookup { certs_dir: Some(certs.path().to_path_buf()), ..Lookup::default() });
+    let surroundings = Surroundings { containerd, ..Surroundings::default() };
+    let app = App::start(node::Node::parse(&config), surroundings).await.unwrap();
+    let page_says = async |words: &str| {
+        let said = async {
+            while !get(app.admin_addr(), "/").await.1.contains(words) {
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        let said = tokio::time::timeout(LINE_LIMIT, said).await;
+        assert!(said.is_ok(), "'{words}' is not on the page");
+    };
+    page_says("has no hosts.toml").await;
+
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), config).unwrap();
+    let mut install = Command::new(env!("CARGO_BIN_EXE_acr-pull-proxy"));
+    install.env_clear().args(["hosts", "install", "--listen", &app.listen_addr().to_string(), "--certs-dir"]);
+    let output = install.arg(certs.path()).arg("--config").arg(file.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    page_says("asks this daemon").await;
+    assert!(!get(app.admin_addr(), "/").await.1.contains("has no hosts.toml"));
+    app.shutdown().await;
+}

@@ -1,0 +1,94 @@
+//! The README against the program: every key and every metric is in its tables, every example is a good configuration.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+use acr_pull_proxy::telemetry::metrics::Metrics;
+
+/// A key in every section that is like no other, so that the program names those it knows.
+const STRANGE: &str = "\
+qqqqqqqqqqqqqqqq: 1
+rrsa: {qqqqqqqqqqqqqqqq: 1}
+instances:
+  - instanceId: cri-1
+    qqqqqqqqqqqqqqqq: 1
+endpoints: {qqqqqqqqqqqqqqqq: 1}
+network: {qqqqqqqqqqqqqqqq: 1}
+blobs: {qqqqqqqqqqqqqqqq: 1}
+clientAuth: {qqqqqqqqqqqqqqqq: 1}
+log: {qqqqqqqqqqqqqqqq: 1}
+";
+
+fn readme() -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
+}
+
+/// The rows of the table between two marks, by the name in the first column.
+fn table(mark: &str) -> BTreeMap<String, Vec<String>> {
+    let readme = readme();
+    let (start, end) = (format!("<!-- {mark} -->"), format!("<!-- /{mark} -->"));
+    let between = readme.split(&start).nth(1).and_then(|rest| rest.split(&end).next());
+    let between = between.unwrap_or_else(|| panic!("README.md has no table between {start} and {end}"));
+    let rows = between.lines().filter_map(|line| line.strip_prefix("| `")?.strip_suffix(" |"));
+    let cells = rows.map(|row| row.split(" | ").map(|cell| cell.trim_matches('`').to_owned()).collect::<Vec<_>>());
+    cells.map(|cells| (cells[0].clone(), cells)).collect()
+}
+
+/// Runs `check` on a configuration and gives what it says where it is not content.
+fn check(text: &str) -> Result<(), String> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_acr-pull-proxy"));
+    let output = command.env_clear().args(["check", "--config"]).arg(file.path()).output().unwrap();
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8(output.stderr).unwrap()) }
+}
+
+#[test]
+fn every_key_is_in_the_configuration_table_and_no_other() {
+    let told = check(STRANGE).unwrap_err();
+    let mut known = BTreeSet::new();
+    for line in told.lines() {
+        let Some((path, keys)) = line.split_once("known here: ") else { continue };
+        let section = path.trim().split("qqqq").next().unwrap().replace("[0]", "[]");
+        known.extend(keys.split(", ").map(|key| format!("{section}{key}")));
+    }
+    // A section is told by its keys.
+    let sections: BTreeSet<_> = known.iter().filter_map(|key| key.split_once('.')).map(|(name, _)| name).collect();
+    let keys: BTreeSet<_> = known.iter().filter(|key| !sections.contains(key.as_str())).cloned().collect();
+    assert!(keys.len() > 30, "{told}");
+    assert_eq!(table("configuration").into_keys().collect::<BTreeSet<_>>(), keys);
+}
+
+#[test]
+fn every_metric_is_in_the_metrics_table_with_its_kind_and_labels() {
+    let metrics = Metrics::new();
+    let table = table("metrics");
+    for family in metrics.reference() {
+        let row = table.get(&family.name).unwrap_or_else(|| panic!("{} is not in README.md", family.name));
+        let labels =
+            if family.labels.is_empty() { "–".to_owned() } else { format!("`{}`", family.labels.join("`, `")) };
+        let [_, kind, told, _] = row.as_slice() else { panic!("{row:?}") };
+        assert_eq!((kind.as_str(), told.as_str()), (family.kind, labels.trim_matches('`')), "{}", family.name);
+    }
+    let exported: BTreeSet<_> = metrics.reference().iter().map(|family| family.name.as_str()).collect();
+    metrics.describe_process("1", "2");
+    let text = metrics.render().unwrap();
+    for (name, row) in &table {
+        let of_process = text.contains(&format!("# TYPE {name} {}\n", row[1]));
+        assert!(exported.contains(name.as_str()) || of_process, "{name} is not exported");
+    }
+}
+
+#[test]
+fn every_configuration_in_the_readme_is_a_good_one() {
+    let readme = readme();
+    let blocks = readme.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let examples: Vec<_> = blocks.filter(|block| block.contains("instances:")).collect();
+    assert!(!examples.is_empty(), "the README shows no configuration");
+    for block in examples {
+        if let Err(told) = check(block) {
+            panic!("{told}\n{block}");
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! No secret leaves the daemon, whatever it is asked and whatever goes wrong: every secret that the simulated cloud set up
+//! or issued is looked for in everything the daemon printed, logged, exported or served.
+//!
+//! Each method of a first credential is driven through pulls, revocations and renewals, and then through services that
+//! fail with an answer in which they repeat what they were given.
+
+use std::time::Duration;
+
+use cloudsim::fault::{Effect, Fault};
+use cloudsim::image::Image;
+use cloudsim::journal::Service;
+use cloudsim::ram::{Role, setup};
+use cloudsim::{CloudSim, Method};
+use http::StatusCode;
+
+use crate::support::client::Reply;
+use crate::support::node::get;
+use crate::support::{DOMAIN, Node, REPOSITORY, TAG, blob, manifest};
+
+/// The shortest piece of a secret that counts as one.
+const PIECE: usize = 16;
+/// How often it is tried to be asked meanwhile; nothing tells when a back-off ends.
+const POLL: Duration = Duration::from_millis(50);
+/// How long a failing service may take to be asked again: levels back off.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Everything a client was answered.
+#[derive(Default)]
+struct Answers(String);
+
+impl Answers {
+    fn note(&mut self, reply: &Reply) {
+        let Reply { status, reason, headers, body, .. } = reply;
+        // Content of a registry is no secret of the cloud, and may hold anything.
+        let body = if status.is_success() { "".into() } else { String::from_utf8_lossy(body) };
+        self.0.push_str(&format!("{status} {reason}\n{headers:?}\n{body}\n"));
+    }
+
+    async fn pull(&mut self, node: &Node, path: &str) -> StatusCode {
+        let reply = node.mirror.get(path).await;
+        self.note(&reply);
+        reply.status
+    }
+}
+
+/// Error answers of a service that repeats `given`, in the shapes that are read.
+fn echoes(service: Service, given: &str) -> Vec<Effect> {
+    let text = |status: u16, body: String| Effect::answer(StatusCode::from_u16(status).unwrap(), body);
+    match service {
+        Service::Sts | Service::Cr => vec![
+            text(403, format!(r#"{{"Code":"NoPermission","Message":"{given} may not","RequestId":"R-1"}}"#)),
+            text(400, format!(r#"{{"code":"{given}","message":"as the code","requestId":"{given}"}}"#)),
+            text(500, format!("<Error><Code>InternalError</Code><Message>{given}</Message></Error>")),
+        ],
+        Service::Realm => vec![
+            text(403, format!(r#"{{"errors":[{{"code":"DENIED","message":"{given}"}}]}}"#)),
+            text(200, format!(r#"{{"error":"{given}"}}"#)),
+        ],
+        Service::Registry => vec![
+            text(403, format!(r#"{{"errors":[{{"code":"DENIED","message":"{given} is a bad token"}}]}}"#)),
+            text(404, format!(r#"{{"errors":[{{"code":"MANIFEST_UNKNOWN","message":"{given}"}}]}}"#)),
+            text(400, format!(r#"{{"errors":[{{"code":"{given}","message":"{given}"}}]}}"#)),
+        ],
+        _ => vec![
+            text(403, format!("<Error><Code>AccessDenied</Code><Message>{given}</Message></Error>")),
+            text(400, format!("<Error><Code>{given}</Code><RequestId>{given}</RequestId></Error>")),
+        ],
+    }
+}
+
+/// What a service was given and so might repeat, as far as a message has room.
+fn given(cloud: &CloudSim, service: Service) -> String {
+    let all = cloud.issued_secrets();
+    let some = |kind: &dyn Fn(&str) -> bool| -> Vec<String> {
+        let newest = all.iter().rev().filter(|secret| kind(secret)).take(9);
+        newest.map(|secret| secret.chars().take(24).collect()).collect()
+    };
+    let found = match service {
+        Service::Sts | Service::Cr => some(&|secret| secret.starts_with("CAIS")),
+        Service::Realm => some(&|secret| secret.contains(':')),
+        // The signature of a bearer is what makes it one.
+        Service::Registry => {
+            let bearer = all.iter().rev().find(|secret| secret.matches('.').count() == 2);
+            bearer.and_then(|bearer| bearer.rsplit('.').next()).map(|end| vec![end.to_owned()]).unwrap_or_default()
+        }
+        _ => some(&|secret| secret.len() > PIECE && !secret.starts_with("eyJ") && !secret.starts_with("CAIS")),
+    };
+    found.join(" ")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_leaves_the_daemon_with_any_method_through_renewals_and_faults() {
+    let methods = Method::ALL.map(|method| tokio::spawn(drive(method)));
+    for method in methods {
+        method.await.unwrap();
+    }
+}
+
+async fn drive(method: Method) {
+    let node = Node::with_method(method).await;
+    let mut answers = Answers::default();
+    let layer = blob(&node.image.layers[0]);
+    assert_eq!(answers.pull(&node, &manifest(TAG)).await, StatusCode::OK, "{method:?}");
+    assert_eq!(answers.pull(&node, &layer).await, StatusCode::OK, "{method:?}");
+    node.cloud.directory().revoke_sessions(setup::PULL_ROLE);
+    node.cloud.revoke_bearers();
+    assert_eq!(answers.pull(&node, &manifest(TAG)).await, StatusCode::OK, "{method:?}: everything was revoked");
+
+    // The longest chain has all services; the others share its code.
+    let failing: &[Service] = match method {
+        Method::MultiHop => &[Service::Oss, Service::Registry, Service::Realm, Service::Cr, Service::Sts],
+        _ => &[],
+    };
+    for &service in failing {
+        match service {
+            Service::Cr => node.cloud.directory().revoke_logins(Some(setup::INSTANCE)),
+            Service::Sts => node.cloud.directory().revoke_sessions(setup::PULL_ROLE),
+            _ => {}
+        }
+        for (number, effect) in echoes(service, &given(&node.cloud, service)).into_iter().enumerate() {
+            let fault = node.cloud.fault(Fault::on(service, effect).once());
+            let path = match service {
+                Service::Oss => layer.clone(),
+                // With the bearer that was issued last, and that the registry is given again.
+                Service::Registry => manifest(&format!("absent-{number}")),
+                // A repository of its own needs a bearer of its own.
+                _ => format!("/v2/team/{service:?}-{number}/manifests/v1?ns={DOMAIN}").to_lowercase(),
+            };
+            let met = async {
+                while node.cloud.faults().struck(fault) == 0 {
+                    tokio::time::sleep(POLL).await;
+                    answers.pull(&node, &path).await;
+                }
+            };
+            tokio::time::timeout(LIMIT, met).await.unwrap_or_else(|_| panic!("{method:?}: {service:?} was not asked"));
+            node.cloud.faults().remove(fault);
+        }
+    }
+    node.cloud.directory().edit_role(setup::PULL_ROLE, |role| *role = Role::new(setup::PULL_ROLE));
+    answers.pull(&node, &format!("/v2/team/denied/manifests/v1?ns={DOMAIN}")).await;
+    look_everywhere(method, node, answers).await;
+}
+
+async fn look_everywhere(method: Method, node: Node, answers: Answers) {
+    let Node { cloud, daemon, .. } = node;
+    let mut shown = vec![("answers", answers.0)];
+    for path in ["/metrics", "/status", "/", "/readyz", "/absent"] {
+        shown.push((path, get(daemon.admin, path).await.1));
+    }
+    shown.push(("log", daemon.stop()));
+    let mut secrets = cloud.issued_secrets();
+    secrets.push(std::fs::read_to_string(cloud.oidc_token_file()).unwrap());
+    for (place, text) in &shown {
+        for secret in &secrets {
+            // A message that was cut may end within a secret, and its end is as secret as its beginning.
+            for piece in pieces(secret) {
+                if let Some(at) = text.find(piece) {
+                    let line = text.get(at.saturating_sub(300)..at).unwrap_or_default();
+                    panic!("{method:?}: part of a secret of {} characters is in {place}, after {line}", secret.len());
+                }
+            }
+        }
+    }
+}
+
+/// Beginning and end of a secret. What a JWT begins with is the same for all of one kind, and no secret.
+fn pieces(secret: &str) -> impl Iterator<Item = &str> {
+    let payload = if secret.starts_with("eyJ") { secret.rfind('.').map_or(0, |dot| dot + 1) } else { 0 };
+    let own = secret.get(payload..).unwrap_or_default();
+    let ends = [own.get(..PIECE), own.get(own.len().saturating_sub(PIECE)..)];
+    ends.into_iter().flatten().filter(|piece| piece.len() == PIECE)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_in_the_configuration_is_masked_where_the_configuration_is_shown() {
+    let cloud = CloudSim::start().await.unwrap();
+    cloud.push(setup::INSTANCE, REPOSITORY, TAG, &Image::random(1, 1024, 3)).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), cloud.node_config(Method::AccessKey)).unwrap();
+    for output in ["text", "json"] {
+        let check = std::process::Command::new(env!("CARGO_BIN_EXE_acr-pull-proxy"))
+            .args(["check", "--output", output, "--config"])
+            .arg(file.path())
+            .env_clear()
+            .output()
+            .unwrap();
+        assert!(check.status.success());
+        let shown = [check.stdout, check.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+        assert!(shown.contains("***"), "{shown}");
+        for secret in cloud.issued_secrets() {
+            assert!(!shown.contains(&secret), "a secret of {} characters is shown", secret.len());
+        }
+    }
+}
