@@ -37,7 +37,7 @@ const LAYER: usize = 25_000_000;
 /// How many layers containerd asks for at once.
 const AT_ONCE: usize = 3;
 /// Runs of each side; the median counts.
-const RUNS: usize = 1;
+const RUNS: usize = 3;
 
 #[tokio::main]
 async fn main() {
@@ -66,24 +66,7 @@ async fn main() {
             let base = format!("http://{}", daemon.listen);
             let query = "?ns=demo-registry-vpc.cn-hangzhou.cr.aliyuncs.com";
             let begun = cpu(daemon.pid());
-            cloud.journal().clear();
-            let t0 = Instant::now();
             through.push(Puller { client: client(&cloud), base, query, bearer: None }.pull(&image).await);
-            if std::env::args().any(|a| a == "--journal") && name.starts_with("50") {
-                for e in cloud.journal().entries() {
-                    println!(
-                        "J {:?} c{} {:?} {} {} {:?} {:?} {}",
-                        e.arrived.duration_since(t0),
-                        e.connection,
-                        e.service,
-                        e.method,
-                        e.path.chars().rev().take(24).collect::<String>().chars().rev().collect::<String>(),
-                        e.range,
-                        e.version,
-                        e.bytes_sent
-                    );
-                }
-            }
             println!(
                 "  {name}: {} connections to the bucket, {:.2} CPU s, {:.1} MiB at most",
                 cloud.journal().connections(cloudsim::journal::Service::Oss),

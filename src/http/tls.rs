@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CipherSuite, ClientConfig, RootCertStore};
 
 use super::client::BuildError;
 
@@ -31,13 +32,29 @@ pub(super) fn client_config(extra_roots: Option<&str>) -> Result<ClientConfig, B
     if roots.is_empty() {
         return Err(BuildError::NoRoots);
     }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_provider(Arc::new(provider()))
         .with_safe_default_protocol_versions()
         .map_err(BuildError::Provider)?
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(config)
+}
+
+/// The cryptography, with 128-bit AES in front of 256-bit AES: a quarter fewer rounds over every byte of every blob, and
+/// as good as unbreakable. A server that has an opinion of its own decides.
+fn provider() -> CryptoProvider {
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| {
+        let short = matches!(
+            suite.suite(),
+            CipherSuite::TLS13_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+        );
+        // TLS 1.3 stays in front of TLS 1.2.
+        (suite.tls13().is_none(), !short)
+    });
+    provider
 }
 
 /// Adds every certificate of a PEM text; one that cannot be used fails the whole, since its owner wants to know.
@@ -53,8 +70,17 @@ fn add(roots: &mut RootCertStore, pem: &str) -> Result<(), BuildError> {
 
 #[cfg(test)]
 mod tests {
-    use super::client_config;
+    use rustls::CipherSuite;
+
+    use super::{client_config, provider};
     use crate::http::client::BuildError;
+
+    #[test]
+    fn the_cheaper_cipher_is_asked_for_first_and_none_is_lost() {
+        let suites: Vec<_> = provider().cipher_suites.iter().map(|suite| suite.suite()).collect();
+        assert_eq!(suites[0], CipherSuite::TLS13_AES_128_GCM_SHA256);
+        assert_eq!(suites.len(), rustls::crypto::aws_lc_rs::default_provider().cipher_suites.len());
+    }
 
     #[test]
     fn a_file_without_a_certificate_is_an_error_and_not_an_empty_trust() {

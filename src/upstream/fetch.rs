@@ -186,7 +186,7 @@ impl HttpBody for BlobBody {
                     Ok(body) => {
                         this.source.upstream.parts.metrics.blob_resumed();
                         this.source.resumes.count();
-                        this.timer.progress();
+                        this.timer.restart();
                         this.state = State::Reading(body);
                         continue;
                     }
@@ -195,9 +195,9 @@ impl HttpBody for BlobBody {
                 State::Reading(body) => match Pin::new(body).poll_frame(cx) {
                     Poll::Pending => std::task::ready!(this.timer.poll_stalled(cx)).into(),
                     Poll::Ready(Some(Ok(frame))) => {
-                        this.timer.progress();
                         // Trailers say nothing about a blob.
                         let Ok(data) = frame.into_data() else { continue };
+                        this.timer.progress(data.len());
                         this.span.position += data.len() as u64;
                         if this.span.position > this.span.end {
                             return this.end(BrokenOff::TooLong.into());

@@ -17,6 +17,8 @@ use crate::oci::RegistryHost;
 
 /// Layers that containerd asks for at once by default (`max_concurrent_downloads`).
 const LAYERS_AT_ONCE: usize = 3;
+/// Registry hosts of one instance that are connected to at start: a public and a VPC domain.
+const MOST_HOSTS: usize = 2;
 /// A host whose head takes this long is far away: more than a data centre, less than the next region.
 pub(super) const FAR: Duration = Duration::from_millis(8);
 
@@ -24,7 +26,7 @@ impl Upstream {
     /// Opens connections for an instance that is served under `domains`; needs a runtime.
     pub fn warm_up(&self, domains: &[RegistryHost]) {
         let hosts = if self.pull_from.is_empty() { domains } else { &self.pull_from };
-        for host in hosts.iter().take(1) {
+        for host in hosts.iter().take(MOST_HOSTS) {
             if let Ok(origin) = Origin::https(host.as_str()) {
                 self.parts.client.warm(&origin, 1);
             }

@@ -1,5 +1,5 @@
-//! A limit on the silence of a body, in place of a limit on its whole duration: a large blob may take as long as it
-//! moves, and a dead connection is noticed all the same.
+//! A limit on how little of a body may come, in place of a limit on its whole duration: a large blob may take as long as
+//! it moves, and a dead connection is noticed all the same.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,18 +14,27 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::error::BoxError;
 use crate::http::Body;
 
-/// The other side sent nothing for too long while its reader was waiting.
+/// What must come within one limit of waiting. A connection that trickles is as dead as a silent one: at this rate a
+/// layer of 25 MB would take half a day.
+const LEAST: u64 = 8 * 1024;
+
+/// The other side sent next to nothing while its reader was waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("no byte came for {after:?}")]
+#[error("no more than {bytes} bytes came in {after:?}")]
 pub struct Stalled {
     /// How long was waited.
     pub after: Duration,
+    /// What came meanwhile.
+    pub bytes: u64,
 }
 
-/// Measures how long a reader has been waiting. A slow reader is no stall: only time spent waiting counts.
+/// Measures how much comes while a reader waits. A slow reader is no stall: only time spent waiting counts.
 #[derive(Debug)]
 pub struct StallTimer {
     limit: Duration,
+    /// Waiting that is over, and the bytes that came of it, since [`LEAST`] bytes were together last.
+    waited: Duration,
+    bytes: u64,
     waiting_since: Option<Instant>,
     /// Moved only when it fires, so that a frame costs a look at the clock and not a walk through the timer wheel.
     alarm: Option<Pin<Box<Sleep>>>,
@@ -35,25 +44,37 @@ impl StallTimer {
     /// A timer that lets `limit` pass.
     #[must_use]
     pub const fn new(limit: Duration) -> Self {
-        Self { limit, waiting_since: None, alarm: None }
+        Self { limit, waited: Duration::ZERO, bytes: 0, waiting_since: None, alarm: None }
     }
 
-    /// Something came.
-    pub const fn progress(&mut self) {
-        self.waiting_since = None;
+    /// `bytes` came.
+    pub fn progress(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+        let since = self.waiting_since.take();
+        if self.bytes >= LEAST {
+            (self.waited, self.bytes) = (Duration::ZERO, 0);
+        } else if let Some(since) = since {
+            self.waited += since.elapsed();
+        }
     }
 
-    /// Nothing is there. Registers for a wake-up at the limit; ready once the limit has passed since the first of these
-    /// calls after progress.
+    /// It begins anew, as with another connection.
+    pub const fn restart(&mut self) {
+        (self.waited, self.bytes, self.waiting_since) = (Duration::ZERO, 0, None);
+    }
+
+    /// Nothing is there. Registers for a wake-up at the limit; ready once so much time was spent waiting that it has
+    /// passed.
     pub fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Stalled> {
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
         let limit = self.limit;
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep(limit)));
+        let left = limit.saturating_sub(self.waited);
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep(left)));
         while alarm.as_mut().poll(cx).is_ready() {
-            if since.elapsed() >= limit {
-                return Poll::Ready(Stalled { after: limit });
+            if since.elapsed() >= left {
+                return Poll::Ready(Stalled { after: limit, bytes: self.bytes });
             }
-            alarm.as_mut().reset(since + limit);
+            alarm.as_mut().reset(since + left);
         }
         Poll::Pending
     }
@@ -76,7 +97,8 @@ impl HttpBody for Watched {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
-            self.timer.progress();
+            let bytes = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
+            self.timer.progress(bytes);
             return Poll::Ready(frame);
         }
         self.timer.poll_stalled(cx).map(|stalled| Some(Err(stalled.into())))

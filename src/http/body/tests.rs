@@ -71,7 +71,7 @@ async fn silence_ends_a_body_and_a_slow_reader_does_not() {
             0..3 => tokio::time::sleep(pulse).await,
             _ => std::future::pending().await,
         }
-        Some((Ok(Frame::data(Bytes::from_static(b"x"))), sent + 1))
+        Some((Ok(Frame::data(Bytes::from_static(&[0; 8 * 1024]))), sent + 1))
     });
     let mut body = with_stall_timeout(BodyExt::boxed_unsync(StreamBody::new(slow)), Duration::from_secs(10));
     for _ in 0..3 {
@@ -82,5 +82,23 @@ async fn silence_ends_a_body_and_a_slow_reader_does_not() {
     let begin = Instant::now();
     let error = body.frame().await.unwrap().unwrap_err();
     assert!(cause_ref::<Stalled>(&*error).is_some());
+    assert_eq!(begin.elapsed(), Duration::from_secs(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trickle_is_a_stall_too() {
+    let trickle = stream::unfold((), |()| async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        Some((Ok(Frame::data(Bytes::from_static(b"x"))), ()))
+    });
+    let mut body = with_stall_timeout(BodyExt::boxed_unsync(StreamBody::new(trickle)), Duration::from_secs(10));
+    let begin = Instant::now();
+    let error = loop {
+        match body.frame().await.unwrap() {
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert!(cause_ref::<Stalled>(&*error).is_some_and(|stalled| stalled.bytes == 3), "{error}");
     assert_eq!(begin.elapsed(), Duration::from_secs(10));
 }

@@ -81,3 +81,47 @@ async fn a_certificate_of_a_ca_that_is_not_trusted_is_told_apart() {
     assert!(error.is_certificate(), "{}", chain(&error));
     assert!(error.advice().unwrap().contains("caFile"));
 }
+
+#[tokio::test]
+async fn a_connection_opened_ahead_of_need_is_the_one_that_is_used() {
+    for driven in [false, true] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = client("registry.test", listener.local_addr().unwrap().port());
+        let client = if driven { client.http1_only() } else { client };
+        let url = "http://registry.test/v2/";
+        let origin = crate::http::origin::SafeUri::parse(url).unwrap().origin().clone();
+        client.warm(&origin, 1);
+        client.warm(&origin, 1);
+        let (mut stream, _) = listener.accept().await.unwrap();
+        // Time for the connection to be put where it is found.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let answered = tokio::spawn(async move {
+            let mut request = [0; 1024];
+            assert!(stream.read(&mut request).await.unwrap() > 0);
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+            stream
+        });
+        let answer = client.send(get(url), Duration::from_secs(2)).await.unwrap();
+        assert_eq!(answer.status(), 200, "driven: {driven}");
+        let _stream = answered.await.unwrap();
+        let another = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
+        assert!(another.is_err(), "a second connection was opened");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_the_other_side_closed_meanwhile_costs_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = client("registry.test", listener.local_addr().unwrap().port());
+    let url = "http://registry.test/v2/";
+    client.warm(crate::http::origin::SafeUri::parse(url).unwrap().origin(), 1);
+    drop(listener.accept().await.unwrap());
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = [0; 1024];
+        assert!(stream.read(&mut request).await.unwrap() > 0);
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+    });
+    assert_eq!(client.send(get(url), Duration::from_secs(2)).await.unwrap().status(), 200);
+}
