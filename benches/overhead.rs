@@ -27,9 +27,12 @@ use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
 
 const DOMAIN: &str = "demo-registry-vpc.cn-hangzhou.cr.aliyuncs.com";
 const REPOSITORY: &str = "team/app";
@@ -41,6 +44,8 @@ const MANIFESTS: usize = 2_000;
 const BLOBS: usize = 7;
 /// Streams that are open at once when memory is read.
 const STREAMS: usize = 16;
+/// Bytes a client of images takes at once; containerd copies in pieces of 1 MiB.
+const READ: usize = 1 << 20;
 
 type Https = Client<hyper_rustls::HttpsConnector<HttpConnector<ToCloud>>, Empty<Bytes>>;
 
@@ -49,8 +54,10 @@ async fn main() {
     let image = ImageBuilder::new().layers([Layer::random(BLOB, 1)]).build();
     let cloud = CloudSim::start().await.expect("the simulated cloud");
     cloud.push(setup::INSTANCE, REPOSITORY, "v1", &image).expect("pushed");
-    let daemon =
-        Daemon::start(&cloud.node_config(Method::Rrsa).replace("listen:", "log: {level: warn}\nlisten:")).await;
+    let daemon = Daemon::start(
+        &cloud.node_config(Method::Rrsa).replace("listen:", "blobs: {connections: 1}\nlog: {level: warn}\nlisten:"),
+    )
+    .await;
     let bench = Bench::new(cloud, daemon, &image);
     println!("memory idle: {:.1} MiB", bench.resident());
     bench.manifests().await;
@@ -69,10 +76,10 @@ enum Reader {
 }
 
 struct Bench {
-    /// Lives as long as it is asked.
-    _cloud: CloudSim,
+    cloud: CloudSim,
     daemon: Daemon,
     client: Https,
+    tls: TlsConnector,
     bearer: String,
     manifest: String,
     layer: String,
@@ -82,7 +89,8 @@ impl Bench {
     fn new(cloud: CloudSim, daemon: Daemon, image: &Image) -> Self {
         let bearer = cloud.bearer(setup::INSTANCE, REPOSITORY).expect("the instance");
         let (manifest, layer) = (image.digest.clone(), image.layers[0].clone());
-        Self { client: client(&cloud), _cloud: cloud, daemon, bearer, manifest, layer }
+        let (client, tls) = (client(&cloud), TlsConnector::from(Arc::new(trusting(&cloud))));
+        Self { client, tls, cloud, daemon, bearer, manifest, layer }
     }
 
     /// The same small manifest by digest, again and again.
@@ -90,34 +98,39 @@ impl Bench {
         let path = format!("/v2/{REPOSITORY}/manifests/{}", self.manifest);
         let (mut direct, mut through) = (Vec::new(), Vec::new());
         for _ in 0..MANIFESTS {
-            direct.push(self.timed(&format!("https://{DOMAIN}{path}"), Some(&self.bearer), Reader::Discarding).await);
-            through.push(
-                self.timed(&format!("http://{}{path}?ns={DOMAIN}", self.daemon.listen), None, Reader::Discarding).await,
-            );
+            direct.push(self.timed(&format!("https://{DOMAIN}{path}"), Some(&self.bearer)).await);
+            through.push(self.timed(&format!("http://{}{path}?ns={DOMAIN}", self.daemon.listen), None).await);
         }
         let (direct, through) = (median(direct), median(through));
         let more = through.saturating_sub(direct);
         println!("manifest: direct {direct:?}, daemon {through:?}, {more:?} more (bar: below 1ms)");
     }
 
-    /// One large blob at a time.
+    /// One large blob at a time, on a connection that is open already, into a buffer that is used again and again, as
+    /// containerd does it.
     async fn blobs(&self, reader: Reader) {
         let path = format!("/v2/{REPOSITORY}/blobs/{}", self.layer);
-        let signed = self.signed_url(&path).await;
+        let signed: http::Uri = self.signed_url(&path).await.parse().expect("a URL");
+        let bucket = signed.host().expect("a host").to_owned();
+        let object = signed.path_and_query().expect("a path").as_str();
         let (mut direct, mut through) = (Vec::new(), Vec::new());
         let before = self.processor_seconds();
         for _ in 0..BLOBS {
-            direct.push(self.timed(&signed, None, reader).await);
-            through.push(self.timed(&format!("http://{}{path}?ns={DOMAIN}", self.daemon.listen), None, reader).await);
+            let name = ServerName::try_from(bucket.clone()).expect("a name");
+            let tcp = connected(self.cloud.tls_addr()).await;
+            let tls = self.tls.connect(name, tcp).await.expect("a trusted bucket");
+            direct.push(drained(tls, &bucket, object, reader).await);
+            let tcp = connected(self.daemon.listen).await;
+            through.push(drained(tcp, "daemon", &format!("{path}?ns={DOMAIN}"), reader).await);
         }
+        let cost = (self.processor_seconds() - before) / (BLOBS * BLOB) as f64 * f64::from(1 << 30);
         let rate = |time: Duration| BLOB as f64 / time.as_secs_f64() / f64::from(1 << 20);
         let (direct, through) = (rate(median(direct)), rate(median(through)));
         let share = 100.0 * through / direct;
-        let cost = (self.processor_seconds() - before) / (BLOBS * BLOB) as f64 * f64::from(1 << 30);
-        println!("blob, {reader:?} reader: {cost:.2} CPU s/GiB in the daemon");
         println!(
             "blob, {reader:?} reader: direct {direct:.0} MiB/s, daemon {through:.0} MiB/s, {share:.0} % (bar: 80 %)"
         );
+        println!("blob, {reader:?} reader: {cost:.2} CPU s/GiB in the daemon");
     }
 
     /// Memory of the daemon while many streams are open and their readers have stopped in the middle.
@@ -143,18 +156,13 @@ impl Bench {
         response.headers()[header::LOCATION].to_str().expect("text").to_owned()
     }
 
-    async fn timed(&self, url: &str, bearer: Option<&str>, reader: Reader) -> Duration {
+    async fn timed(&self, url: &str, bearer: Option<&str>) -> Duration {
         let begun = Instant::now();
         let mut response = self.ask(url, bearer).await;
         assert_eq!(response.status(), StatusCode::OK);
-        let mut hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
         while let Some(frame) = response.body_mut().frame().await {
-            let frame = frame.expect("a whole body");
-            if let (Reader::Verifying, Some(bytes)) = (reader, frame.data_ref()) {
-                hash.update(bytes);
-            }
+            frame.expect("a whole body");
         }
-        std::hint::black_box(hash.finish());
         begun.elapsed()
     }
 
@@ -185,21 +193,56 @@ impl Bench {
     }
 }
 
-/// A client that trusts the simulated cloud and finds every https name there.
-fn client(cloud: &CloudSim) -> Https {
+/// TLS that trusts the simulated cloud.
+fn trusting(cloud: &CloudSim) -> rustls::ClientConfig {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(cloud.ca_pem().as_bytes()).expect("PEM")).expect("a root");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("TLS 1.2 and 1.3")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let versions = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    versions.expect("TLS 1.2 and 1.3").with_root_certificates(roots).with_no_client_auth()
+}
+
+/// A client that finds every https name at the simulated cloud.
+fn client(cloud: &CloudSim) -> Https {
     let mut tcp = HttpConnector::new_with_resolver(ToCloud(cloud.tls_addr()));
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
-    let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
-    Client::builder(TokioExecutor::new()).build(https)
+    let https = HttpsConnectorBuilder::new().with_tls_config(trusting(cloud)).https_or_http();
+    Client::builder(TokioExecutor::new()).build(https.enable_http1().wrap_connector(tcp))
+}
+
+async fn connected(address: std::net::SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).await.expect("somebody listens");
+    stream.set_nodelay(true).expect("a TCP socket");
+    stream
+}
+
+/// Asks for one blob and reads it to its end.
+async fn drained(mut stream: impl AsyncRead + AsyncWrite + Unpin, host: &str, path: &str, reader: Reader) -> Duration {
+    let begun = Instant::now();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("a request");
+    let mut hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    let mut buffer = vec![0; READ];
+    let (mut read, mut head) = (0, true);
+    while read < BLOB {
+        let length = stream.read(&mut buffer).await.expect("a whole body");
+        assert_ne!(length, 0, "the body ended early");
+        let mut bytes = &buffer[..length];
+        if head {
+            // The head fits into the first read.
+            assert!(bytes.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(bytes));
+            let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("the end of the head");
+            bytes = &bytes[end + 4..];
+            head = false;
+        }
+        read += bytes.len();
+        if matches!(reader, Reader::Verifying) {
+            hash.update(bytes);
+        }
+    }
+    std::hint::black_box(hash.finish());
+    begun.elapsed()
 }
 
 /// Resolves every name to the simulated cloud.
