@@ -100,11 +100,11 @@ async fn show_chain(app: &App) -> Outcome<()> {
         let text = |key: &str| hop[key].as_str().unwrap_or_default();
         let took = seconds_of(&metrics, text("hop"));
         let (name, left) = (text("name"), lifetime(hop));
-        println!("  {:<20} {name:<52} {:>4.0} ms   {left}", text("hop"), took * 1000.0);
+        println!("  {:<20} {name:<62} {:>4.0} ms   {left}", text("hop"), took * 1000.0);
     }
     let took = seconds_of(&metrics, "bearer") * 1000.0;
     println!(
-        "  {:<20} {:<52} {took:>4.0} ms   for this repository only",
+        "  {:<20} {:<62} {took:>4.0} ms   for this repository only",
         "bearer",
         format!("repository:{REPOSITORY}:pull")
     );
