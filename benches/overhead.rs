@@ -54,10 +54,8 @@ async fn main() {
     let image = ImageBuilder::new().layers([Layer::random(BLOB, 1)]).build();
     let cloud = CloudSim::start().await.expect("the simulated cloud");
     cloud.push(setup::INSTANCE, REPOSITORY, "v1", &image).expect("pushed");
-    let daemon = Daemon::start(
-        &cloud.node_config(Method::Rrsa).replace("listen:", "blobs: {connections: 1}\nlog: {level: warn}\nlisten:"),
-    )
-    .await;
+    let daemon =
+        Daemon::start(&cloud.node_config(Method::Rrsa).replace("listen:", "log: {level: warn}\nlisten:")).await;
     let bench = Bench::new(cloud, daemon, &image);
     println!("memory idle: {:.1} MiB", bench.resident());
     bench.manifests().await;

@@ -17,6 +17,9 @@ const WINDOW: Duration = Duration::from_millis(40);
 const WORTH: f64 = 1.2;
 /// How long a decision against more connections holds, and how long what one stream found out is taken over by the next.
 const HOLD: Duration = Duration::from_secs(5);
+/// Bytes per second of one stream that are enough: containerd takes about 3 s of a core to unpack a GiB, so a layer that
+/// comes faster only waits, and more connections for it would cost memory and gain nothing.
+const ENOUGH: f64 = 250e6;
 /// The longest that what was found out is taken over.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
@@ -53,7 +56,9 @@ impl Width {
         let learnt = learnt.filter(|learnt| now.duration_since(learnt.at) < REMEMBERED);
         let guess = if slow { most } else { 1 };
         let width = learnt.map_or(guess, |learnt| learnt.width).clamp(1, most.max(1));
-        Self { now: width, most: most.max(1), begun: None, before: None, hold: None }
+        // What another stream has just found out is not tried again at once.
+        let hold = learnt.map(|learnt| learnt.at + HOLD);
+        Self { now: width, most: most.max(1), begun: None, before: None, hold }
     }
 
     /// How many connections the stream shall have.
@@ -86,7 +91,7 @@ impl Width {
                 self.hold = Some(now + HOLD);
                 Some(Learnt { width: narrower, at: now })
             }
-            _ if self.now < self.most => {
+            _ if self.now < self.most && rate < ENOUGH => {
                 self.before = Some((self.now, rate));
                 self.now = (self.now * 2).min(self.most);
                 self.begun = None;
@@ -142,6 +147,21 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_is_fast_enough_is_left_as_it_is() {
+        let mut width = Width::new(8, None, false, Instant::now());
+        let (now, learnt) = run(&mut width, 40, |connections| 300_000_000 * connections as u64);
+        assert_eq!((now, learnt.unwrap().width()), (1, 1));
+    }
+
+    #[test]
+    fn what_was_just_found_out_is_not_tried_again_at_once() {
+        let learnt = Some(Learnt { width: 1, at: Instant::now() });
+        let mut width = Width::new(8, learnt, true, Instant::now());
+        let (now, learnt) = run(&mut width, 40, |connections| 10_000_000 * connections as u64);
+        assert!(now == 1 && learnt.is_none(), "{now} {learnt:?}");
+    }
+
+    #[test]
     fn growth_ends_where_it_brings_nothing() {
         let mut width = Width::new(8, None, false, Instant::now());
         let (now, _) = run(&mut width, 60, |connections| 10_000_000 * connections.min(2) as u64);
@@ -154,7 +174,7 @@ mod tests {
         assert_eq!(run(&mut width, 40, |_| 1_000_000).0, 1);
         let later = Instant::now() + HOLD * 2;
         for step in 0..4 {
-            width.observe(later + WINDOW * step, u64::from(step + 1) * 10_000_000 * width.get() as u64, true);
+            width.observe(later + WINDOW * step, u64::from(step + 1) * 1_000_000 * width.get() as u64, true);
         }
         assert_eq!(width.get(), 2);
     }
