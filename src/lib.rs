@@ -1,5 +1,5 @@
 //! A per-node registry mirror for containerd that pulls from Alibaba Cloud Container Registry (ACR) instances of other
-//! accounts, with logins that live for an hour and are stored nowhere.
+//! accounts, with short-lived logins that are stored nowhere.
 //!
 //! # The way a pull takes
 //!
