@@ -3,6 +3,7 @@
 //! Both sockets are bound before anything else happens, so that a start either fails at once and plainly or succeeds. A
 //! cloud that cannot be reached is no failure: the daemon runs, is not ready, and goes on trying.
 
+mod callers;
 mod fleet;
 mod instance;
 mod node;
@@ -26,6 +27,7 @@ use crate::proxy;
 use crate::telemetry::logs::LevelHandle;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
+use callers::TokenWatch;
 use fleet::Fleet;
 use node::NodeView;
 use report::{Build, Reporter, Signals};
@@ -81,8 +83,8 @@ pub enum StartError {
     /// A role chain cannot work, which the configuration should have said.
     #[error("instance {0} cannot be set up")]
     Plan(InstanceId, #[source] PlanError),
-    /// A configured protection is not there, so that going on would be worse than stopping.
-    #[error("clientAuth is not enforced by this version, and {0} can be reached from outside this node")]
+    /// Strangers can reach the address for pulls, and nothing keeps them out.
+    #[error("{0} can be reached from outside this node, and clientAuth is not set")]
     ClientAuth(SocketAddr),
 }
 
@@ -94,7 +96,7 @@ impl StartError {
             Self::Bind { .. } => "choose a free address of this node, or end what listens there",
             Self::Client(_) => "install ca-certificates or set network.caFile",
             Self::Plan(..) => "correct the instance in the configuration",
-            Self::ClientAuth(_) => "listen on 127.0.0.1",
+            Self::ClientAuth(_) => "listen on 127.0.0.1, or set clientAuth.tokenFile",
         }
     }
 }
@@ -105,6 +107,7 @@ pub struct App {
     listen: SocketAddr,
     admin: SocketAddr,
     fleet: Arc<Fleet>,
+    token_watch: TokenWatch,
     reporter: Arc<Reporter>,
     readiness: Readiness,
     metrics: Metrics,
@@ -131,11 +134,10 @@ impl App {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn start_on(sockets: Sockets, config: &Config, surroundings: Surroundings) -> Result<Self, StartError> {
-        if config.client_token_file.is_some() && !config.listen.ip().is_loopback() {
-            return Err(StartError::ClientAuth(config.listen));
-        }
-        note_without_effect(config);
         let Sockets { pulls, listen, operators, admin } = sockets;
+        // A socket that was handed over may be another one than the configuration names.
+        guarded(listen, config)?;
+        note_without_effect(config);
         let metrics = Metrics::new();
         metrics.describe_process(env!("CARGO_PKG_VERSION"), surroundings.commit);
         let (readiness, latch) = Readiness::new();
@@ -153,18 +155,33 @@ impl App {
         let (end, mut ended) = watch::channel(false);
         let face = Admin::new(metrics.clone(), Arc::clone(&reporter) as Arc<dyn admin::Report>);
         let operators = Task(tokio::spawn(admin::serve(face, operators.into_inner())));
+        let token_watch = TokenWatch::start(config.client_token_file.clone(), latch.clone());
         let (visitor, visits) = proxy::visits();
         let pulls = {
-            let (table, metrics, params) = (fleet.table(), metrics.clone(), surroundings.proxy.clone());
+            let rules = proxy::Rules { callers: token_watch.callers(), table: fleet.table() };
+            let (metrics, params) = (metrics.clone(), surroundings.proxy.clone());
             let until = async move {
                 // A sender that is gone is an end as well.
                 ended.wait_for(|ended| *ended).await.ok();
             };
-            Task(tokio::spawn(async move { proxy::serve(pulls, visits, table, &metrics, params, until).await }))
+            Task(tokio::spawn(async move { proxy::serve(pulls, visits, rules, &metrics, params, until).await }))
         };
         drop(latch);
         tracing::info!(%listen, %admin, instances = fleet.len(), "serving");
-        Ok(Self { listen, admin, fleet, reporter, readiness, metrics, surroundings, end, visitor, pulls, operators })
+        Ok(Self {
+            listen,
+            admin,
+            fleet,
+            token_watch,
+            reporter,
+            readiness,
+            metrics,
+            surroundings,
+            end,
+            visitor,
+            pulls,
+            operators,
+        })
     }
 
     /// Where pulls come in.
@@ -197,11 +214,13 @@ impl App {
             }
         }
         let level = config.log.level;
-        if let Err(error) = self.fleet.reload(config) {
+        let taken = guarded(self.listen, config).and_then(|()| self.fleet.reload(config));
+        if let Err(error) = taken {
             self.reporter.refused(vec![crate::error::chain(&error)]);
             self.metrics.config_read(false, self.surroundings.clock.now());
             return Err(error);
         }
+        self.token_watch.reload(config.client_token_file.as_deref());
         self.surroundings.level.set(level);
         let now = self.surroundings.clock.now();
         self.reporter.accepted(now);
@@ -233,12 +252,15 @@ impl App {
     }
 }
 
+/// Whoever can come from outside this node has to know a token.
+fn guarded(listen: SocketAddr, config: &Config) -> Result<(), StartError> {
+    let guarded = listen.ip().is_loopback() || config.client_token_file.is_some();
+    if guarded { Ok(()) } else { Err(StartError::ClientAuth(listen)) }
+}
+
 /// Keys that are understood and not yet acted upon must not pass in silence.
 fn note_without_effect(config: &Config) {
-    let set = [
-        ("clientAuth.tokenFile", config.client_token_file.is_some()),
-        ("network.blobProxy", config.network.blob_proxy.is_some()),
-    ];
+    let set = [("network.blobProxy", config.network.blob_proxy.is_some())];
     for (key, _) in set.iter().filter(|(_, set)| *set) {
         tracing::warn!(key, "this key has no effect in this version");
     }

@@ -173,8 +173,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             doctor::run(&settings.config, &environment, &settings.overlay(), &questions, output.output)
         }
         Command::Pull { image, through, settings, output } => {
-            let listen = || pull::listen(&settings.config, &environment, &settings.overlay());
-            pull::run(&image, &through, listen, output.output)
+            let configured = || pull::settings(&settings.config, &environment, &settings.overlay());
+            pull::run(&image, &through, configured, output.output)
         }
         Command::Policy { settings, account, output } => {
             policy::run(&settings.config, &environment, &settings.overlay(), &account, output.output)

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::Form;
 use super::output::{Failure, print, print_json};
-use crate::config::{Environment, Loaded, Overlay, load};
+use crate::config::{Config, Environment, Loaded, Overlay, client_token, load};
 use image::{Mirror, PullError, Pulled};
 pub(super) use progress::{Progress, size};
 
@@ -41,10 +41,18 @@ struct Answer<'a> {
     error: Option<&'a PullError>,
 }
 
-/// Where the daemon of a configuration is reached from its own node.
-pub(super) fn listen(path: &Path, environment: &Environment, overlay: &Overlay) -> Result<SocketAddr, Failure> {
+/// The settings of the daemon.
+pub(super) fn settings(path: &Path, environment: &Environment, overlay: &Overlay) -> Result<Config, Failure> {
     let Loaded { config, .. } = load(path, environment, overlay).map_err(Failure::Configuration)?;
-    Ok(from_this_node(config.listen))
+    Ok(config)
+}
+
+/// The daemon of a configuration, as it is reached from its own node.
+pub(super) fn mirror(config: &Config, platform: Option<&str>) -> Result<Mirror, String> {
+    let mirror = Mirror::at(from_this_node(config.listen), platform)?;
+    let Some(path) = &config.client_token_file else { return Ok(mirror) };
+    let token = client_token(path).map_err(|error| format!("{error}; {}", error.advice()))?;
+    Ok(mirror.with_token(token))
 }
 
 /// An address that listens everywhere is reached over loopback.
@@ -59,13 +67,13 @@ pub(super) fn from_this_node(address: SocketAddr) -> SocketAddr {
 pub(super) fn run(
     name: &str,
     through: &Through,
-    listen: impl FnOnce() -> Result<SocketAddr, Failure>,
+    settings: impl FnOnce() -> Result<Config, Failure>,
     form: Form,
 ) -> Result<(), Failure> {
     let image = image::parse(name).map_err(|error| Failure::usage(error, "write it as a pod does, host/name:tag"))?;
     let mirror = match &through.mirror {
         Some(url) => Mirror::parse(url, through.platform.as_deref()),
-        None => Mirror::at(listen()?, through.platform.as_deref()),
+        None => mirror(&settings()?, through.platform.as_deref()),
     };
     let mirror = mirror.map_err(|error| Failure::usage(error, "see `acr-pull-proxy pull --help`"))?;
     let runtime = super::runtime()?;

@@ -70,7 +70,10 @@ fn runtime() -> io::Result<Runtime> {
 }
 
 fn not_started(error: &StartError) -> Failure {
-    Failure::runtime(chain(error), error.advice())
+    match error {
+        StartError::ClientAuth(_) => Failure::usage(chain(error), error.advice()),
+        _ => Failure::runtime(chain(error), error.advice()),
+    }
 }
 
 /// Until SIGTERM or SIGINT; goes over to a new configuration on SIGHUP and when the file has changed.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::client_token::client_token;
 use super::environment::Environment;
 use super::instance;
 use super::problem::{Findings, Place};
@@ -201,6 +202,9 @@ fn absolute_path(field: &Field<'_>) -> Option<PathBuf> {
 
 /// Files that other programs put into place, which may come later: absent ones are worth a note and no more.
 pub(super) fn note_absent_files(config: &Config, findings: &Findings) {
+    if let Some(Err(error)) = config.client_token_file.as_deref().map(client_token) {
+        findings.note(&Place::named("clientAuth.tokenFile"), error.why(), error.advice());
+    }
     for instance in &config.instances {
         for base in &instance.token.chain.bases {
             if let crate::credentials::plan::Base::Rrsa { token_file, .. } = base

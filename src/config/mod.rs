@@ -6,6 +6,7 @@
 //! wiring imports this module; they are handed their `Params`.
 
 mod acr_configuration;
+mod client_token;
 mod credential_source;
 mod document;
 mod effective;
@@ -23,6 +24,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use client_token::{Unavailable, client_token};
 pub use effective::Effective;
 pub use environment::Environment;
 pub use instance::personal_domains;

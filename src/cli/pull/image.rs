@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::progress::Progress;
 use crate::error::diagnosis::{Row, Sign};
 use crate::oci::{RegistryHost, RepositoryName, error_body};
+use crate::secret::Secret;
 
 /// Layers at once, as containerd does (`max_concurrent_downloads`).
 const AT_ONCE: usize = 3;
@@ -33,6 +34,7 @@ pub(in crate::cli) struct Mirror {
     protocol: Protocol,
     authority: String,
     platform: Option<(String, String)>,
+    token: Option<Secret>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +95,20 @@ impl Mirror {
             let parts = parts.map(|(os, architecture)| (os.to_owned(), architecture.to_owned()));
             parts.ok_or_else(|| format!("'{text}' is no platform such as linux/arm64"))
         });
-        Ok(Self { protocol, authority, platform: platform.transpose()? })
+        Ok(Self { protocol, authority, platform: platform.transpose()?, token: None })
+    }
+
+    /// The same with the client token that it wants to see.
+    pub(in crate::cli) fn with_token(mut self, token: Secret) -> Self {
+        self.token = Some(token);
+        self
+    }
+
+    fn authentication(&self) -> RegistryAuth {
+        match &self.token {
+            Some(token) => RegistryAuth::Bearer(token.expose().to_owned()),
+            None => RegistryAuth::Anonymous,
+        }
     }
 
     fn client(&self) -> Client {
@@ -153,7 +168,7 @@ pub(in crate::cli) async fn pull(mirror: &Mirror, image: &Reference, progress: &
     let mut image = image.clone();
     image.set_mirror_registry(mirror.authority.clone());
     let started = Instant::now();
-    let manifest = client.pull_image_manifest(&image, &RegistryAuth::Anonymous).await;
+    let manifest = client.pull_image_manifest(&image, &mirror.authentication()).await;
     let (manifest, digest) = manifest.map_err(|error| explain(mirror, &error))?;
     let mut wanted: Vec<&OciDescriptor> = Vec::new();
     for descriptor in std::iter::once(&manifest.config).chain(&manifest.layers) {
