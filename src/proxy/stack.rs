@@ -16,10 +16,10 @@ use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceBuilder};
 use tracing::Instrument;
 
+use super::Rules;
 use super::exchange::{Exchange, RequestIds, Subject};
 use super::handler::Handler;
 use super::respond::Refusal;
-use super::Rules;
 use crate::http::Body;
 use crate::http::body::metered;
 use crate::telemetry::metrics::Metrics;

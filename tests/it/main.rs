@@ -7,6 +7,7 @@ mod alerts;
 mod app;
 mod architecture;
 mod bad_input;
+mod callers;
 mod chain;
 mod cli;
 mod convert;
