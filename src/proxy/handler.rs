@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, LINK};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, LINK, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Request, Response};
 
 use super::Rules;
@@ -48,6 +48,9 @@ impl Handler {
         // Whatever it was, it was for us.
         head.headers.remove(AUTHORIZATION);
         let asked = asked?;
+        if announces_body(&head.headers) {
+            return Err(Refusal::Body);
+        }
         let only_head = asked.head;
         let method = method(only_head);
         let kind = kind(&asked.endpoint);
@@ -85,6 +88,13 @@ const fn kind(endpoint: &Endpoint) -> Kind {
         Endpoint::Repository { resource: Resource::Tags { .. }, .. } => Kind::Tags,
         Endpoint::Repository { resource: Resource::Referrers { .. }, .. } => Kind::Referrers,
     }
+}
+
+/// Whether a body is to follow. No pull has one, and servers that disagree on where one ends are what request smuggling
+/// lives on (RFC 9112, section 11.2).
+fn announces_body(headers: &HeaderMap) -> bool {
+    let lengths = headers.get_all(CONTENT_LENGTH);
+    headers.contains_key(TRANSFER_ENCODING) || lengths.iter().any(|length| length.as_bytes() != b"0")
 }
 
 /// Bytes of header names and values, without what the protocol puts between them.

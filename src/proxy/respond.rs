@@ -30,6 +30,8 @@ pub(super) enum Refusal {
     Request(#[from] RequestError),
     #[error("the request headers are too large")]
     HeadersTooLarge,
+    #[error("a pull has no body")]
+    Body,
     #[error(transparent)]
     NotAdmitted(#[from] NotAdmitted),
     #[error(transparent)]
@@ -77,6 +79,7 @@ impl Refusal {
             Self::Request(RequestError::Endpoint) | Self::NotServed(_) => {
                 (StatusCode::NOT_FOUND, ErrorCode::NameUnknown)
             }
+            Self::Body => (StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
             Self::HeadersTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, ErrorCode::Unsupported),
             Self::NotAdmitted(_) => (StatusCode::FORBIDDEN, ErrorCode::Denied),
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),

@@ -15,6 +15,7 @@ mod data_path;
 mod doctor;
 mod hosts;
 mod image;
+mod malformed;
 mod manifests;
 mod messages;
 mod oci_client;

@@ -11,6 +11,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
+/// The daemon itself.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_acr-pull-proxy");
+
 /// How long a daemon may take until it listens.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
@@ -39,11 +42,22 @@ impl Daemon {
         Self::with(config, &[]).await
     }
 
+    /// The same as [`as_configured`](Self::as_configured), with no more than so many open files.
+    pub(crate) async fn limited(config: &str, files: usize) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {files}; exec \"$@\""), "sh", PROGRAM]);
+        Self::run(config, shell, &[]).await
+    }
+
     async fn with(config: &str, arguments: &[&str]) -> Self {
+        Self::run(config, Command::new(PROGRAM), arguments).await
+    }
+
+    async fn run(config: &str, mut program: Command, arguments: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a directory for the daemon");
         let file = dir.path().join("config.yaml");
         std::fs::write(&file, config).expect("config.yaml");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_acr-pull-proxy"))
+        let mut child = program
             .args(["serve", "--log-format", "json", "--config"])
             .arg(&file)
             .args(arguments)
