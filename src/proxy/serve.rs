@@ -154,17 +154,20 @@ async fn converse(
     tokio::select! {
         result = &mut connection => return result,
         _ = counted.wait_for(|requests| *requests >= MOST_REQUESTS) => {}
-        () = end(&mut ending, &mut first) => {}
+        carries = end(&mut ending, &mut first) => if !carries {
+            return Ok(());
+        },
     }
     connection.as_mut().graceful_shutdown();
     connection.await
 }
 
-/// Ready when a connection has to end: the end was announced, and its first request has come or will not come.
-async fn end(ending: &mut watch::Receiver<bool>, counted: &mut watch::Receiver<u32>) {
+/// Ready when a connection has to end: the end was announced, and its first request has come or will not come. Whether it
+/// has ever carried one.
+async fn end(ending: &mut watch::Receiver<bool>, counted: &mut watch::Receiver<u32>) -> bool {
     ending.wait_for(|ending| *ending).await.ok();
     // Too late or gone: either way it is time to close.
-    timeout(FIRST_REQUEST, counted.wait_for(|requests| *requests > 0)).await.ok();
+    matches!(timeout(FIRST_REQUEST, counted.wait_for(|requests| *requests > 0)).await, Ok(Ok(_)))
 }
 
 /// One request of a connection. Its answer says so where it is the last.

@@ -5,6 +5,7 @@ mod shapes;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::process::Command;
 use std::time::Duration;
 
 use cloudsim::journal::Service;
@@ -14,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{Daemon, PROGRAM};
 use crate::support::node::get;
 use crate::support::{DOMAIN, LIMIT, Node, POLL, TAG, manifest};
 use shapes::{Answer, SHAPES};
@@ -208,7 +209,9 @@ const FEW: usize = 48;
 #[tokio::test(flavor = "multi_thread")]
 async fn without_descriptors_it_waits_and_goes_on_when_there_are_some() {
     let cloud = CloudSim::start().await.unwrap();
-    let mut daemon = Daemon::limited(&cloud.node_config(Method::WorkerRole), FEW).await;
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("ulimit -n {FEW}; exec \"$@\""), "sh", PROGRAM]);
+    let mut daemon = Daemon::through(&cloud.node_config(Method::WorkerRole), shell).await;
     let mut crowd = Vec::new();
     for _ in 0..4 * FEW {
         crowd.push(TcpStream::connect(daemon.listen).await.unwrap());
