@@ -4,6 +4,7 @@
 //! cloud that cannot be reached is no failure: the daemon runs, is not ready, and goes on trying.
 
 mod callers;
+mod certificate;
 mod fleet;
 mod instance;
 mod node;
@@ -18,10 +19,11 @@ use tokio::task::JoinHandle;
 
 use crate::admin::{self, Admin};
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{Config, Unusable};
+use crate::config::{Config, Tls, Unusable};
 use crate::containerd::Lookup;
 use crate::credentials::plan::PlanError;
 use crate::http::client::BuildError;
+use crate::http::listen::tls::CertificateError;
 use crate::oci::InstanceId;
 use crate::proxy;
 use crate::telemetry::logs::LevelHandle;
@@ -83,6 +85,9 @@ pub enum StartError {
     /// A role chain cannot work, which the configuration should have said.
     #[error("instance {0} cannot be set up")]
     Plan(InstanceId, #[source] PlanError),
+    /// The certificate for `listen` cannot be used.
+    #[error("tls")]
+    Certificate(#[from] CertificateError),
     /// Strangers can reach the address for pulls, and nothing keeps them out.
     #[error("{0} can be reached from outside this node, and clientAuth is not set")]
     ClientAuth(SocketAddr),
@@ -96,6 +101,9 @@ impl StartError {
             Self::Bind { .. } => "choose a free address of this node, or end what listens there",
             Self::Client(_) => "install ca-certificates or set network.caFile",
             Self::Plan(..) => "correct the instance in the configuration",
+            Self::Certificate(_) => {
+                "correct tls.certFile and tls.keyFile, which the daemon's user must be able to read"
+            }
             Self::ClientAuth(_) => "listen on 127.0.0.1, or set clientAuth.tokenFile",
         }
     }
@@ -108,6 +116,9 @@ pub struct App {
     admin: SocketAddr,
     fleet: Arc<Fleet>,
     token_watch: TokenWatch,
+    _certificate_watch: Option<Task>,
+    /// As it was at the start.
+    tls: Option<Tls>,
     reporter: Arc<Reporter>,
     readiness: Readiness,
     metrics: Metrics,
@@ -138,14 +149,17 @@ impl App {
         // A socket that was handed over may be another one than the configuration names.
         guarded(listen, config)?;
         note_without_effect(config);
+        let (pulls, certificate_watch) = certificate::secure(pulls, config.tls.as_ref())?;
         let metrics = Metrics::new();
         metrics.describe_process(env!("CARGO_PKG_VERSION"), surroundings.commit);
         let (readiness, latch) = Readiness::new();
         let fleet = Fleet::start(config, Arc::clone(&surroundings.clock), metrics.clone())?;
         let build = Build { listen, commit: surroundings.commit, source: surroundings.source.clone() };
-        let client_token_file = config.client_token_file.clone();
         let look = surroundings.containerd.clone();
-        let look = look.map(|lookup| node::Params { lookup, listen, client_token_file });
+        let look = look.map(|lookup| {
+            let (tls, client_token_file) = (config.tls.clone(), config.client_token_file.clone());
+            node::Params { lookup, listen, tls, client_token_file }
+        });
         let node = NodeView::start(look, &fleet);
         let signals = Signals { readiness: readiness.clone(), recent: metrics.recent_pulls().clone(), node };
         let reporter = Reporter::new(build, Arc::clone(&fleet), signals, Arc::clone(&surroundings.clock));
@@ -173,6 +187,8 @@ impl App {
             admin,
             fleet,
             token_watch,
+            _certificate_watch: certificate_watch,
+            tls: config.tls.clone(),
             reporter,
             readiness,
             metrics,
@@ -212,6 +228,9 @@ impl App {
             if new != bound && new.port() != 0 {
                 tracing::warn!(key, %new, %bound, "a changed address takes effect with the next start");
             }
+        }
+        if config.tls != self.tls {
+            tracing::warn!(key = "tls", "another certificate file takes effect with the next start");
         }
         let level = config.log.level;
         let taken = guarded(self.listen, config).and_then(|()| self.fleet.reload(config));

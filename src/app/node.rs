@@ -13,7 +13,7 @@ use arc_swap::ArcSwapOption;
 use super::Task;
 use super::fleet::Fleet;
 use crate::admin::status::{ContainerdStatus, DomainStatus, FindingStatus};
-use crate::config::client_token;
+use crate::config::{Tls, client_token};
 use crate::containerd::{Discovery, Entry, Kind, Lookup, Server, State, discover};
 use crate::oci::RegistryHost;
 
@@ -31,6 +31,8 @@ pub(super) struct Params {
     pub(super) lookup: Lookup,
     /// The address that entries have to name.
     pub(super) listen: SocketAddr,
+    /// Whether and how it speaks TLS.
+    pub(super) tls: Option<Tls>,
     /// The client token that entries have to carry.
     pub(super) client_token_file: Option<PathBuf>,
 }
@@ -93,6 +95,10 @@ async fn look(params: &Params, found: Option<Arc<Discovery>>, domains: Vec<Regis
 /// The entries that lead here, with and without a limit on connecting: only whoever installed them knew the version.
 fn entries(params: &Params) -> Vec<Entry> {
     let plain = Entry::new(params.listen);
+    let plain = match &params.tls {
+        Some(tls) => plain.with_tls(tls.ca_file.clone()),
+        None => plain,
+    };
     let token = params.client_token_file.as_deref().and_then(|path| client_token(path).ok());
     let entry = match token {
         // One that no header can carry is in no entry either.

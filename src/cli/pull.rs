@@ -6,14 +6,14 @@ pub(super) mod image;
 mod progress;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::Form;
 use super::output::{Failure, print, print_json};
-use crate::config::{Config, Environment, Loaded, Overlay, client_token, load};
+use crate::config::{Config, Environment, Loaded, Overlay, Tls, client_token, load};
 use image::{Mirror, PullError, Pulled};
 pub(super) use progress::{Progress, size};
 
@@ -49,10 +49,22 @@ pub(super) fn settings(path: &Path, environment: &Environment, overlay: &Overlay
 
 /// The daemon of a configuration, as it is reached from its own node.
 pub(super) fn mirror(config: &Config, platform: Option<&str>) -> Result<Mirror, String> {
-    let mirror = Mirror::at(from_this_node(config.listen), platform)?;
+    let address = from_this_node(config.listen);
+    let mirror = match &config.tls {
+        None => Mirror::parse(&format!("http://{address}"), platform)?,
+        Some(tls) => Mirror::parse(&format!("https://{address}"), platform)?.with_root(own_root(tls)?),
+    };
     let Some(path) = &config.client_token_file else { return Ok(mirror) };
     let token = client_token(path).map_err(|error| format!("{error}; {}", error.advice()))?;
     Ok(mirror.with_token(token))
+}
+
+/// The certificate that clients on this node verify the daemon by, where one is named.
+pub(super) fn own_root(tls: &Tls) -> Result<Option<String>, String> {
+    let read = |path: &PathBuf| {
+        std::fs::read_to_string(path).map_err(|error| format!("tls.caFile {} cannot be read: {error}", path.display()))
+    };
+    tls.ca_file.as_ref().map(read).transpose()
 }
 
 /// An address that listens everywhere is reached over loopback.

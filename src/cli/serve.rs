@@ -72,7 +72,7 @@ fn runtime() -> io::Result<Runtime> {
 
 fn not_started(error: &StartError) -> Failure {
     match error {
-        StartError::ClientAuth(_) => Failure::usage(chain(error), error.advice()),
+        StartError::ClientAuth(_) | StartError::Certificate(_) => Failure::usage(chain(error), error.advice()),
         _ => Failure::runtime(chain(error), error.advice()),
     }
 }

@@ -8,7 +8,7 @@ use super::instance;
 use super::problem::{Findings, Place};
 use super::reader::{Field, Section};
 use super::settings::Settings;
-use super::{Config, load::Overlay, value};
+use super::{Config, Tls, load::Overlay, value};
 use crate::cloud::endpoints;
 use crate::http::client::HostOverride;
 use crate::telemetry::logs;
@@ -74,6 +74,19 @@ fn read_settings(section: &Section<'_>, settings: &mut Settings) {
             section.findings.problem(&section.place_of("tokenFile"), "clientAuth needs this key", "name the file");
         }
         settings.client_token_file = field.as_ref().and_then(absolute_path);
+    });
+    read_section(section, "tls", |section| {
+        let required = |key| {
+            let field = section.field(key);
+            if field.is_none() {
+                section.findings.problem(&section.place_of(key), "tls needs this key", "name the PEM file");
+            }
+            field.as_ref().and_then(absolute_path)
+        };
+        let (cert_file, key_file) = (required("certFile"), required("keyFile"));
+        let ca_file = section.field("caFile").as_ref().and_then(absolute_path);
+        let files = cert_file.zip(key_file);
+        settings.tls = files.map(|(cert_file, key_file)| Tls { cert_file, key_file, ca_file });
     });
     read_section(section, "log", |log| read_log(log, &mut settings.log));
 }

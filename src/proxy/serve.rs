@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 use tower::{ServiceExt, service_fn};
 
 use super::linger::Lingering;
@@ -44,6 +45,8 @@ const H2_ANSWER: Duration = Duration::from_secs(20);
 /// How long a connection that has carried no request yet is waited for at the end. Clients write at once, and repeat a
 /// request only on a connection that has carried one before.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
+/// How long the greeting of TLS may take; containerd gives up after the same time (client fact sheet, section 5).
+const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most bytes of a request head, and of an answer that waits for the socket. A head beyond it gets a bare 431.
 const BUFFER: usize = 256 * 1024;
 /// Most bytes of an HTTP/2 header list.
@@ -59,8 +62,8 @@ pub(super) async fn serve(
     params: &Params,
     shutdown: impl Future<Output = ()> + Send,
 ) {
+    let mut connections = Connections::new(stack, listener.tls());
     let mut arrivals = Arrivals::new(listener);
-    let mut connections = Connections::new(stack);
     let places = Arc::new(Semaphore::new(params.connections));
     let mut shutdown = pin!(shutdown);
     loop {
@@ -86,18 +89,25 @@ pub(super) async fn serve(
 struct Connections {
     server: auto::Builder<TokioExecutor>,
     stack: Stack,
+    tls: Option<TlsAcceptor>,
     ending: watch::Sender<bool>,
     open: JoinSet<()>,
 }
 
 impl Connections {
-    fn new(stack: Stack) -> Self {
-        Self { server: server(), stack, ending: watch::Sender::new(false), open: JoinSet::new() }
+    fn new(stack: Stack, tls: Option<TlsAcceptor>) -> Self {
+        Self { server: server(), stack, tls, ending: watch::Sender::new(false), open: JoinSet::new() }
     }
 
     /// Serves a client, who keeps `place` until the end of the connection.
     fn take(&mut self, stream: TcpStream, place: Option<OwnedSemaphorePermit>) {
-        self.serve(Lingering::new(stream), place);
+        let stream = Lingering::new(stream);
+        let Some(tls) = self.tls.clone() else { return self.serve(stream, place) };
+        let (server, stack, ending) = (self.server.clone(), self.stack.clone(), self.ending.subscribe());
+        self.follow(place, async move {
+            let stream = timeout(GREETING_TIMEOUT, tls.accept(stream)).await??;
+            converse(server, stack, stream, ending).await
+        });
     }
 
     fn serve(
@@ -105,7 +115,14 @@ impl Connections {
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         place: Option<OwnedSemaphorePermit>,
     ) {
-        let conversation = converse(self.server.clone(), self.stack.clone(), stream, self.ending.subscribe());
+        self.follow(place, converse(self.server.clone(), self.stack.clone(), stream, self.ending.subscribe()));
+    }
+
+    fn follow(
+        &mut self,
+        place: Option<OwnedSemaphorePermit>,
+        conversation: impl Future<Output = Result<(), BoxError>> + Send + 'static,
+    ) {
         self.open.spawn(async move {
             if let Err(error) = conversation.await {
                 tracing::debug!(error = chain(&*error), "a connection ended early");

@@ -30,5 +30,6 @@ mod service_manager;
 mod support;
 mod systemd;
 mod telemetry;
+mod tls;
 mod tokens;
 mod with_containerd;

@@ -17,6 +17,7 @@ endpoints: {qqqqqqqqqqqqqqqq: 1}
 network: {qqqqqqqqqqqqqqqq: 1}
 blobs: {qqqqqqqqqqqqqqqq: 1}
 clientAuth: {qqqqqqqqqqqqqqqq: 1}
+tls: {qqqqqqqqqqqqqqqq: 1}
 log: {qqqqqqqqqqqqqqqq: 1}
 ";
 

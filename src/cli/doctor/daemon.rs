@@ -160,14 +160,14 @@ async fn text(tools: &Tools<'_>, address: SocketAddr, path: &str) -> Option<Stri
 }
 
 async fn ask(tools: &Tools<'_>, address: SocketAddr, path: &str) -> Result<Response<Body>, ClientError> {
-    let mut request = http::Request::builder().method(Method::GET).uri(format!("http://{address}{path}"));
-    // What is asked at the other address needs none.
-    if address == from_this_node(tools.config.listen)
-        && let Some(token) = tools.config.client_token_file.as_deref().and_then(|file| client_token(file).ok())
+    let for_pulls = address == from_this_node(tools.config.listen);
+    let scheme = if for_pulls && tools.config.tls.is_some() { "https" } else { "http" };
+    let mut request = http::Request::builder().method(Method::GET).uri(format!("{scheme}://{address}{path}"));
+    if for_pulls && let Some(token) = tools.config.client_token_file.as_deref().and_then(|file| client_token(file).ok())
     {
         request = request.header(AUTHORIZATION, format!("Bearer {}", token.expose()));
     }
     let request = request.body(empty());
     let unusable = |source: http::Error| ClientError::Closed { host: address.to_string(), source: source.into() };
-    tools.client.send(request.map_err(unusable)?, ANSWER_TIME).await
+    tools.near.send(request.map_err(unusable)?, ANSWER_TIME).await
 }

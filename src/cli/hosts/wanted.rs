@@ -53,6 +53,15 @@ fn entry_with(config: &Config, found: &Discovery, token: Option<Secret>) -> Resu
     if found.version.is_some_and(Version::honours_dial_timeout) {
         entry = entry.with_dial_timeout();
     }
+    if let Some(tls) = &config.tls {
+        if let Some(ca) = tls.ca_file.as_deref().filter(|ca| !ca.exists()) {
+            warn(&format!(
+                "note: {} (tls.caFile) is not there, and containerd fails every pull without it\n",
+                ca.display()
+            ));
+        }
+        entry = entry.with_tls(tls.ca_file.clone());
+    }
     match token {
         Some(token) => entry.with_token(token),
         None => Ok(entry),

@@ -1,13 +1,12 @@
 //! One image through a mirror, by oci-client: manifest, configuration, layers; every digest verified by that client.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 pub(in crate::cli) use oci_client::Reference;
-use oci_client::client::{Client, ClientConfig, ClientProtocol};
+use oci_client::client::{Certificate, CertificateEncoding, Client, ClientConfig, ClientProtocol};
 use oci_client::errors::OciDistributionError;
 use oci_client::manifest::{ImageIndexEntry, OciDescriptor};
 use oci_client::secrets::RegistryAuth;
@@ -35,6 +34,8 @@ pub(in crate::cli) struct Mirror {
     authority: String,
     platform: Option<(String, String)>,
     token: Option<Secret>,
+    /// A PEM certificate to verify it by, beside those of the system.
+    root: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,11 +73,6 @@ pub(in crate::cli) struct PullError {
 }
 
 impl Mirror {
-    /// The daemon at this address.
-    pub(in crate::cli) fn at(address: SocketAddr, platform: Option<&str>) -> Result<Self, String> {
-        Self::parse(&format!("http://{address}"), platform)
-    }
-
     /// The daemon at this URL, which has no path.
     pub(in crate::cli) fn parse(url: &str, platform: Option<&str>) -> Result<Self, String> {
         let wrong = || format!("'{url}' is no URL of a mirror such as http://127.0.0.1:7080");
@@ -95,12 +91,18 @@ impl Mirror {
             let parts = parts.map(|(os, architecture)| (os.to_owned(), architecture.to_owned()));
             parts.ok_or_else(|| format!("'{text}' is no platform such as linux/arm64"))
         });
-        Ok(Self { protocol, authority, platform: platform.transpose()?, token: None })
+        Ok(Self { protocol, authority, platform: platform.transpose()?, token: None, root: None })
     }
 
     /// The same with the client token that it wants to see.
     pub(in crate::cli) fn with_token(mut self, token: Secret) -> Self {
         self.token = Some(token);
+        self
+    }
+
+    /// The same, verified by this certificate too.
+    pub(in crate::cli) fn with_root(mut self, root: Option<String>) -> Self {
+        self.root = root;
         self
     }
 
@@ -120,6 +122,7 @@ impl Mirror {
             protocol,
             read_timeout: Some(SILENCE),
             connect_timeout: Some(CONNECT),
+            extra_root_certificates: self.root.iter().map(root).collect(),
             user_agent: crate::http::USER_AGENT,
             // A proxy in the environment is for the outside. Naming one and taking every host out of it is the client's
             // only way to have none.
@@ -140,6 +143,10 @@ impl fmt::Display for Mirror {
         let scheme = if self.protocol == Protocol::Http { "http" } else { "https" };
         write!(f, "{scheme}://{}", self.authority)
     }
+}
+
+fn root(pem: &String) -> Certificate {
+    Certificate { encoding: CertificateEncoding::Pem, data: pem.clone().into_bytes() }
 }
 
 fn pick(entries: &[ImageIndexEntry], os: &str, architecture: &str) -> Option<String> {
