@@ -29,7 +29,6 @@ const FEWEST_SHAPES: usize = 40;
 const MOST_GROWTH_KIB: u64 = 8 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::print_stdout, reason = "the figures are wanted where somebody asks for them")]
 async fn ten_thousand_malformed_requests_change_nothing() {
     let shapes: BTreeMap<_, _> = SHAPES.iter().map(|shape| (shape.name, shape)).collect();
     assert!(shapes.len() >= FEWEST_SHAPES && shapes.len() == SHAPES.len(), "{} shapes", shapes.len());

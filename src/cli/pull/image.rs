@@ -122,7 +122,7 @@ impl Mirror {
             protocol,
             read_timeout: Some(SILENCE),
             connect_timeout: Some(CONNECT),
-            extra_root_certificates: self.root.iter().map(root).collect(),
+            extra_root_certificates: self.root.as_deref().map(root).into_iter().collect(),
             user_agent: crate::http::USER_AGENT,
             // A proxy in the environment is for the outside. Naming one and taking every host out of it is the client's
             // only way to have none.
@@ -145,8 +145,8 @@ impl fmt::Display for Mirror {
     }
 }
 
-fn root(pem: &String) -> Certificate {
-    Certificate { encoding: CertificateEncoding::Pem, data: pem.clone().into_bytes() }
+fn root(pem: &str) -> Certificate {
+    Certificate { encoding: CertificateEncoding::Pem, data: pem.as_bytes().to_vec() }
 }
 
 fn pick(entries: &[ImageIndexEntry], os: &str, architecture: &str) -> Option<String> {
