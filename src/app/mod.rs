@@ -27,10 +27,10 @@ use crate::telemetry::logs::LevelHandle;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
 use callers::TokenWatch;
+pub use error::StartError;
 use fleet::Fleet;
 use node::NodeView;
 use report::{Build, Reporter, Signals};
-pub use error::StartError;
 pub use sockets::Sockets;
 
 /// What the daemon is given beside its configuration. The default is right for tests.

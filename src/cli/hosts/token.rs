@@ -118,7 +118,7 @@ fn give(file: &Path, directory: &Path, group: Option<u32>) -> io::Result<()> {
 mod tests {
     use std::collections::HashSet;
     use std::fs;
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 
     use super::{Making, NEW_FILE, placeholder, token};
 
@@ -152,6 +152,25 @@ mod tests {
         let made = token(&path, Making { rotate_token: true, token_group: Some(group) }).unwrap();
         assert!(!made.expose().starts_with("0123"));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o640);
+    }
+
+    #[test]
+    fn it_belongs_to_the_user_of_the_daemon_where_root_makes_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("client-token");
+        let daemon = 12_345;
+        // Who may not give files away makes them for itself.
+        let root = chown(directory.path(), Some(daemon), Some(daemon)).is_ok();
+        let me = fs::metadata(directory.path()).unwrap();
+        token(&path, PLAIN).unwrap();
+        let made = fs::metadata(&path).unwrap();
+        assert_eq!((made.uid(), made.gid()), (me.uid(), me.gid()));
+        if root {
+            let made = Making { rotate_token: true, token_group: Some(65_532) };
+            token(&path, made).unwrap();
+            let made = fs::metadata(&path).unwrap();
+            assert_eq!((made.uid(), made.gid(), made.mode() & 0o777), (0, 65_532, 0o640));
+        }
     }
 
     #[test]
