@@ -219,3 +219,55 @@ fn server() -> auto::Builder<TokioExecutor> {
         .keep_alive_timeout(H2_ANSWER);
     server
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, split};
+    use tokio::sync::watch;
+    use tokio::time::Instant;
+
+    use super::{HEAD_TIMEOUT, MOST_REQUESTS, converse, server};
+    use crate::error::BoxError;
+    use crate::proxy::{Callers, Rules, stack};
+    use crate::telemetry::metrics::Metrics;
+
+    /// Serves one connection that serves nobody in particular, to its end.
+    async fn serve(stream: DuplexStream) -> Result<(), BoxError> {
+        let rules = Rules { callers: Callers::everybody(), table: Arc::default() };
+        let (_running, ending) = watch::channel(false);
+        converse(server(), stack::stack(rules, &Metrics::new(), 1), stream, ending).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_never_asks_is_closed() {
+        for beginning in [&b""[..], b"P", b"PRI * HTTP/2.0\r\n", b"GET /v2/ HTTP/1.1\r\nX: "] {
+            let (mut near, far) = duplex(64);
+            near.write_all(beginning).await.unwrap();
+            let begun = Instant::now();
+            assert!(serve(far).await.is_err(), "{beginning:?}");
+            assert!(begun.elapsed() <= HEAD_TIMEOUT, "{beginning:?}: {:?}", begun.elapsed());
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_answer_of_a_connection_says_that_it_is_the_last() {
+        let (near, far) = duplex(4096);
+        let (mut reader, mut writer) = split(near);
+        let asking = async {
+            for _ in 0..=MOST_REQUESTS {
+                // The one too many is written into a connection that may be closed.
+                writer.write_all(b"GET /v2/ HTTP/1.1\r\nhost: x\r\n\r\n").await.ok();
+            }
+        };
+        let mut answers = String::new();
+        let (served, (), read) = tokio::join!(serve(far), asking, reader.read_to_string(&mut answers));
+        served.unwrap();
+        read.unwrap();
+        let heads: Vec<_> = answers.split("HTTP/1.1 200 ").skip(1).collect();
+        assert_eq!(heads.len(), usize::try_from(MOST_REQUESTS).unwrap());
+        let closing: Vec<_> = heads.iter().map(|head| head.contains("connection: close")).collect();
+        assert_eq!(closing.iter().position(|closing| *closing), Some(heads.len() - 1));
+    }
+}
