@@ -69,7 +69,6 @@ fn repository(image: usize) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::print_stdout, reason = "the figures are wanted where somebody asks for them")]
 async fn a_daemon_is_replaced_under_two_hundred_pulls_of_containerds_and_none_fails() {
     let cloud = CloudSim::start().await.expect("a cloud");
     for image in 0..IMAGES {
