@@ -5,6 +5,7 @@
 # Several architectures: docker buildx build --platform linux/amd64,linux/arm64 …; amd64 and arm64 are built on either.
 # The same source gives the same image: add --build-arg SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) and, for the times
 # in its layers, --output type=image,rewrite-timestamp=true; and pin RUST to a digest.
+# Without a registry in reach, tests/image/from-dockerfile builds both and holds them against all of this.
 
 ARG RUST=rust:1.95-bookworm
 

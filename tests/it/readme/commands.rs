@@ -85,14 +85,14 @@ fn node() -> (Place, PathBuf) {
     (place, certs)
 }
 
-/// A session: each command with what the page shows it to print.
-fn session(text: &str) -> Vec<(&str, String)> {
+/// A transcript: each command with what the page shows it to print.
+fn transcript(text: &str) -> Vec<(&str, String)> {
     let mut commands: Vec<(&str, String)> = Vec::new();
     for line in text.lines() {
         match (line.strip_prefix("# "), commands.last_mut()) {
             (Some(command), _) => commands.push((command, String::new())),
             (None, Some((_, printed))) => printed.push_str(&format!("{line}\n")),
-            (None, None) => panic!("a session starts with a command: {line}"),
+            (None, None) => panic!("a transcript starts with a command: {line}"),
         }
     }
     commands
@@ -104,7 +104,7 @@ fn containerd_is_sent_to_the_daemon_as_the_readme_shows() {
     let text = blocks::HOSTS.text();
     let file = certs.join("demo-registry-vpc.cn-hangzhou.cr.aliyuncs.com/hosts.toml");
     let mut installed = false;
-    for (command, shown) in session(&text) {
+    for (command, shown) in transcript(&text) {
         let printed = place.run(command, place.path()).replace(&certs.display().to_string(), CERTS_DIR);
         // What is shown without its output says in a comment what it does.
         assert!(shown == printed || (shown.is_empty() && command.contains("   # ")), "{command}\n{printed}");
@@ -113,7 +113,7 @@ fn containerd_is_sent_to_the_daemon_as_the_readme_shows() {
             installed = true;
         }
     }
-    assert!(installed && !file.exists(), "the session ends where it began");
+    assert!(installed && !file.exists(), "the transcript ends where it began");
 }
 
 #[test]
