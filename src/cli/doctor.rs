@@ -10,6 +10,7 @@ mod daemon;
 mod image;
 mod network;
 mod report;
+mod tls;
 pub(super) mod token_file;
 
 use std::path::Path;

@@ -113,7 +113,12 @@ impl Mirror {
         }
     }
 
-    fn client(&self) -> Client {
+    fn client(&self) -> Result<Client, PullError> {
+        // Without them the client is not refused but panics, even where the mirror is on this node and needs no TLS.
+        if rustls_native_certs::load_native_certs().certs.is_empty() {
+            let error = "this system has no certificate authorities, which the client of `pull` insists on".to_owned();
+            return Err(PullError { error, next: "install ca-certificates" });
+        }
         let protocol = match self.protocol {
             Protocol::Http => ClientProtocol::Http,
             Protocol::Https => ClientProtocol::Https,
@@ -134,7 +139,7 @@ impl Mirror {
         if let Some((os, architecture)) = self.platform.clone() {
             config.platform_resolver = Some(Box::new(move |entries| pick(entries, &os, &architecture)));
         }
-        Client::new(config)
+        Ok(Client::new(config))
     }
 }
 
@@ -171,7 +176,7 @@ pub(in crate::cli) fn parse(name: &str) -> Result<Reference, String> {
 
 /// Pulls an image and lets go of every byte.
 pub(in crate::cli) async fn pull(mirror: &Mirror, image: &Reference, progress: &Progress) -> Result<Pulled, PullError> {
-    let client = mirror.client();
+    let client = mirror.client()?;
     let mut image = image.clone();
     image.set_mirror_registry(mirror.authority.clone());
     let started = Instant::now();
