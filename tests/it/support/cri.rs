@@ -23,11 +23,7 @@ pub(crate) async fn pull_image(socket: &Path, image: &str) -> Result<String, Str
 ///
 /// # Errors
 /// As [`pull_image`].
-pub(crate) async fn pull_image_as(
-    login: Option<(&str, &str)>,
-    socket: &Path,
-    image: &str,
-) -> Result<String, String> {
+pub(crate) async fn pull_image_as(login: Option<(&str, &str)>, socket: &Path, image: &str) -> Result<String, String> {
     let mut request = message_field(1, &string_field(1, image));
     if let Some((user, password)) = login {
         let auth = [string_field(1, user), string_field(2, password)].concat();

@@ -93,7 +93,8 @@ impl CloudSim {
     pub fn login(&self, instance: &str) -> Result<(String, String), UnknownInstance> {
         let spec = self.instance(instance)?.spec.clone();
         let now = self.world.clock.now();
-        let owner = self.world.directory.instances().into_iter().find(|owned| Some(&owned.id) == spec.instance_id.as_ref());
+        let owner =
+            self.world.directory.instances().into_iter().find(|owned| Some(&owned.id) == spec.instance_id.as_ref());
         let caller = Caller {
             account: owner.map(|owned| owned.account).unwrap_or_default(),
             identity: Identity::Root,
