@@ -26,9 +26,15 @@ mod daemon;
 #[expect(dead_code, reason = "the other benchmarks use more of it")]
 mod support;
 
+mod bytes;
 mod conditions;
+mod first_byte;
+mod growth;
+mod manifests;
 mod node;
 mod part;
+mod peers;
+mod resident;
 mod table;
 mod whole;
 

@@ -1,8 +1,9 @@
 //! A node as a benchmark needs it: the cloud, a daemon that is warm, and a containerd that has nothing yet.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use cloudsim::image::Image;
 use cloudsim::journal::Service;
@@ -27,6 +28,9 @@ const EARLIER: &str = "team/earlier";
 /// Layers and bytes of each of that image.
 const EARLIER_IMAGE: (usize, usize) = (4, 1 << 20);
 
+/// How often the metrics are read while a configuration is being read anew.
+const RELOAD_POLL: Duration = Duration::from_millis(50);
+
 /// The cloud and the daemon in front of it.
 pub(crate) struct Node {
     pub(crate) cloud: CloudSim,
@@ -40,36 +44,62 @@ impl Node {
     pub(crate) async fn on_https(pace: Pace) -> Result<Self, LeftOut> {
         let cloud = CloudSim::builder().port(HTTPS).start().await;
         let cloud = cloud.map_err(|error| LeftOut(format!("port {HTTPS} of 127.0.0.1 cannot be had: {error}")))?;
-        Ok(Self::around(cloud, pace, "").await)
+        Ok(Self::around(cloud, pace, |config| config).await)
     }
 
-    /// The same on any port, for clients that can be told where names are. `more` is added to the configuration.
-    pub(crate) async fn around(cloud: CloudSim, pace: Pace, more: &str) -> Self {
+    /// The same around any cloud, with another configuration if need be.
+    pub(crate) async fn around(cloud: CloudSim, pace: Pace, adapt: impl FnOnce(String) -> String) -> Self {
         let (layers, bytes) = EARLIER_IMAGE;
         let earlier = Image::random(layers, bytes, 0);
         cloud.push(setup::INSTANCE, EARLIER, "v1", &earlier).expect("pushed");
         cloud.paces().set(pace);
-        let daemon = Daemon::as_configured(&format!("{}{more}", cloud.node_config(Method::Rrsa))).await;
+        let daemon = Daemon::as_configured(&adapt(cloud.node_config(Method::Rrsa))).await;
         let node = Self { cloud, daemon, files: tempfile::tempdir().expect("a directory") };
         node.pull(EARLIER, &earlier).await;
         fs::write(node.hosts_file(), node.hosts()).expect("a file of names");
         node
     }
 
+    /// Gives the daemon more configuration while it runs, and waits until it is in use.
+    pub(crate) async fn configure_more(&self, more: &str) {
+        let file = self.daemon.config_file();
+        let config = fs::read_to_string(&file).expect("its configuration");
+        let before = self.reloads().await;
+        fs::write(&file, format!("{config}{more}")).expect("its configuration");
+        self.daemon.signal("HUP");
+        while self.reloads().await == before {
+            tokio::time::sleep(RELOAD_POLL).await;
+        }
+    }
+
+    /// When the configuration in use was read, as the daemon's metrics have it.
+    async fn reloads(&self) -> Option<String> {
+        let url = format!("http://{}/metrics", self.daemon.admin);
+        let text = String::from_utf8(self.read(&url).await).expect("text");
+        let line = text.lines().find(|line| line.starts_with("acr_pull_proxy_config_reload_timestamp_seconds"));
+        line.map(str::to_owned)
+    }
+
     /// Pulls an image through the daemon, one request after the other.
     pub(crate) async fn pull(&self, repository: &str, image: &Image) {
-        let client = client(&self.cloud);
         let manifests = image.manifests.iter().rev().map(|(digest, _)| format!("manifests/{digest}"));
         let blobs = image.blobs.iter().map(|(digest, _)| format!("blobs/{digest}"));
         for what in std::iter::once("manifests/v1".to_owned()).chain(manifests).chain(blobs) {
             let url = format!("http://{}/v2/{repository}/{what}?ns={DOMAIN}", self.daemon.listen);
-            let request = Request::get(url).body(Empty::new()).expect("a request");
-            let mut response = client.request(request).await.expect("an answer");
-            assert_eq!(response.status(), StatusCode::OK, "{what}: {}", self.daemon.log());
-            while let Some(frame) = response.body_mut().frame().await {
-                frame.expect("a whole body");
-            }
+            self.read(&url).await;
         }
+    }
+
+    /// Reads one good answer of the daemon.
+    async fn read(&self, url: &str) -> Vec<u8> {
+        let request = Request::get(url).body(Empty::new()).expect("a request");
+        let mut response = client(&self.cloud).request(request).await.expect("an answer");
+        assert_eq!(response.status(), StatusCode::OK, "{url}: {}", self.daemon.log());
+        let mut body = Vec::new();
+        while let Some(frame) = response.body_mut().frame().await {
+            body.extend_from_slice(frame.expect("a whole body").data_ref().map_or(&[][..], |data| data));
+        }
+        body
     }
 
     /// A containerd with an empty content store that finds every name of the cloud on this machine and trusts it, as it
@@ -98,10 +128,5 @@ impl Node {
         names.sort_unstable();
         names.dedup();
         names.iter().map(|name| format!("127.0.0.1 {name}\n")).collect()
-    }
-
-    /// A directory that lives as long as the node.
-    pub(crate) fn files(&self) -> &Path {
-        self.files.path()
     }
 }

@@ -1,7 +1,7 @@
 //! The parts of the benchmark, each of which runs alone too.
 
 use crate::table::Row;
-use crate::whole;
+use crate::{bytes, first_byte, growth, manifests, resident, whole};
 
 /// Why a part, or a peer beside the daemon, was not measured.
 #[derive(Debug, Clone)]
@@ -16,11 +16,30 @@ pub(crate) enum Part {
     Limited,
     /// A registry on this machine.
     Local,
+    /// Processor time for a GiB.
+    Bytes,
+    /// Requests a second.
+    Manifests,
+    /// Memory.
+    Memory,
+    /// Round trips to a blob.
+    FirstByte,
+    /// Many instances, many repositories.
+    Growth,
 }
 
 impl Part {
     /// In the order of the table.
-    pub(crate) const ALL: [Self; 3] = [Self::WideArea, Self::Limited, Self::Local];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::WideArea,
+        Self::Limited,
+        Self::Local,
+        Self::Bytes,
+        Self::Manifests,
+        Self::Memory,
+        Self::FirstByte,
+        Self::Growth,
+    ];
 
     /// The name on the command line.
     pub(crate) fn name(self) -> &'static str {
@@ -28,6 +47,11 @@ impl Part {
             Self::WideArea => "wide-area",
             Self::Limited => "limited",
             Self::Local => "local",
+            Self::Bytes => "bytes",
+            Self::Manifests => "manifests",
+            Self::Memory => "memory",
+            Self::FirstByte => "first-byte",
+            Self::Growth => "growth",
         }
     }
 
@@ -37,6 +61,11 @@ impl Part {
             Self::WideArea => "whole pull by containerd, 50 ms round trip",
             Self::Limited => "whole pull by containerd, 10 ms round trip, 15 MB/s per connection",
             Self::Local => "whole pull by containerd, no latency, no limit",
+            Self::Bytes => "processor time for a GiB, beside nginx and haproxy",
+            Self::Manifests => "requests a second for a manifest, beside nginx",
+            Self::Memory => "resident memory",
+            Self::FirstByte => "round trips to the first byte of a blob",
+            Self::Growth => "cost with many instances and repositories",
         }
     }
 
@@ -55,6 +84,11 @@ impl Part {
             Self::WideArea => whole::measure(&whole::WIDE_AREA, runs).await,
             Self::Limited => whole::measure(&whole::LIMITED, runs).await,
             Self::Local => whole::measure(&whole::LOCAL, runs).await,
+            Self::Bytes => bytes::measure(runs).await,
+            Self::Manifests => manifests::measure(runs).await,
+            Self::Memory => Ok(resident::measure().await),
+            Self::FirstByte => Ok(first_byte::measure().await),
+            Self::Growth => Ok(growth::measure().await),
         }
     }
 }
