@@ -13,6 +13,7 @@
 mod daemon;
 
 #[path = "support/mod.rs"]
+#[expect(dead_code, reason = "the other benchmarks use more of it")]
 mod support;
 
 use std::sync::Arc;

@@ -13,7 +13,7 @@ use http::{Request, StatusCode, Uri, header};
 use http_body_util::Empty;
 use tokio::net::TcpStream;
 
-use crate::node::Node;
+use crate::node::{Node, cloud_on_https};
 use crate::part::LeftOut;
 use crate::peers::{Peer, readable};
 use crate::support::{DOMAIN, Reader, client, drained, processor_seconds};
@@ -27,12 +27,19 @@ const BLOB: usize = 256 << 20;
 /// The daemon and both proxies are given the one suite: the cheapest that all of them have.
 const SUITE: &str = "TLS_AES_128_GCM_SHA256";
 
+/// The one that goes the whole way by itself.
+const REGISTRY: &str = "docker-registry";
+
 /// One plain stream: the daemon's parallel ranges are for buckets that are far or limit a connection.
 const PLAIN: &str = "blobs:\n  connections: 1\n";
 
 /// Streams through everything there is, in turns.
 pub(crate) async fn measure(runs: usize) -> Result<Vec<Row>, LeftOut> {
-    let cloud = CloudSim::start().await.expect("the simulated cloud");
+    let cloud = match cloud_on_https().await {
+        Ok(cloud) => cloud,
+        // All but docker-registry can be told another port.
+        Err(_) => CloudSim::start().await.expect("the simulated cloud"),
+    };
     let node = Node::around(cloud, Pace::default(), |config| config + PLAIN).await;
     let mut peers = Vec::new();
     let mut spent: Vec<(&'static str, f64)> = vec![("daemon", 0.0)];
@@ -51,9 +58,9 @@ pub(crate) async fn measure(runs: usize) -> Result<Vec<Row>, LeftOut> {
         let before = processor_seconds(node.daemon.pid());
         stream(node.daemon.listen, &format!("{path}?ns={DOMAIN}"), length).await;
         spent[0].1 += processor_seconds(node.daemon.pid()) - before;
-        for ((_, peer), (_, spent)) in peers.iter().zip(&mut spent[1..]) {
+        for ((name, peer), (_, spent)) in peers.iter().zip(&mut spent[1..]) {
             let before = peer.processor_seconds();
-            stream(peer.listen, object, length).await;
+            stream(peer.listen, if *name == REGISTRY { &path } else { object }, length).await;
             *spent += peer.processor_seconds() - before;
         }
         streamed += length;
@@ -62,7 +69,8 @@ pub(crate) async fn measure(runs: usize) -> Result<Vec<Row>, LeftOut> {
     let gib = streamed as f64 / f64::from(1 << 30);
     let mut costs: Vec<_> = spent.into_iter().map(|(name, seconds)| (name, seconds / gib)).collect();
     let (_, daemon) = costs.remove(0);
-    costs.sort_by(|one, other| one.1.total_cmp(&other.1));
+    // The bar is the better of the two tuned proxies, which comes first; docker-registry does more, and is no bar.
+    costs.sort_by(|one, other| (one.0 == REGISTRY).cmp(&(other.0 == REGISTRY)).then(one.1.total_cmp(&other.1)));
     let what = format!("processor time for a GiB in one plain stream ({SUITE}), s");
     Ok(vec![Row::over(what, daemon, costs, Bar::AtMost(1.0))])
 }
@@ -124,7 +132,8 @@ async fn proxies(node: &Node, signed: &Uri) -> Vec<(&'static str, Peer)> {
         },
     );
     let mut running = Vec::new();
-    for (name, started) in [("nginx", nginx.await), ("haproxy", haproxy.await)] {
+    let registry = Peer::docker_registry(node);
+    for (name, started) in [("nginx", nginx.await), ("haproxy", haproxy.await), (REGISTRY, registry.await)] {
         match started {
             Ok(peer) => running.push((name, peer)),
             Err(LeftOut(why)) => eprintln!("left out: {why}"),

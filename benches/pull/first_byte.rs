@@ -23,8 +23,8 @@ const BLOBS: u64 = 12;
 /// Too large to be fetched ahead or kept.
 const BLOB: usize = 2 << 20;
 
-/// A round trip takes a millisecond or two more than the time it is made of: timers, and the work at both ends.
-const GRAIN: f64 = 0.1;
+/// What may be more than whole trips: the grain of two timers, and the work at both ends. Far less than another trip.
+const GRAIN: f64 = 0.2;
 
 /// Asks for blobs nobody announced, each twice.
 pub(crate) async fn measure() -> Vec<Row> {

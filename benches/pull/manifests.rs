@@ -18,7 +18,7 @@ use crate::conditions::installed;
 use crate::node::Node;
 use crate::part::LeftOut;
 use crate::peers::{Load, Peer, readable, wrk};
-use crate::support::{DOMAIN, median};
+use crate::support::{DOMAIN, median, processor_seconds};
 use crate::table::{Bar, Row};
 
 const REPOSITORY: &str = "team/small";
@@ -53,9 +53,12 @@ pub(crate) async fn measure(runs: usize) -> Result<Vec<Row>, LeftOut> {
     let size = image.manifests[0].1.bytes.len();
     let path = |reference: &str| format!("/v2/{REPOSITORY}/manifests/{reference}?ns={DOMAIN}");
     let ways = [("by digest", path(&image.digest)), ("by tag", path("v1"))];
+    let daemon_spent = || processor_seconds(node.daemon.pid());
+    let nginx_spent = || proxy.processor_seconds();
     let mut logged = Vec::new();
     for (_, path) in &ways {
-        logged.push(ask(&format!("http://{}{path}", node.daemon.listen), &[], "daemon as it comes").await);
+        let url = format!("http://{}{path}", node.daemon.listen);
+        logged.push(ask(&url, &[], "daemon as it comes", &daemon_spent).await);
     }
     // Nothing else here writes a line for each request.
     node.configure_more("log: {level: warn}\n").await;
@@ -63,38 +66,52 @@ pub(crate) async fn measure(runs: usize) -> Result<Vec<Row>, LeftOut> {
     for ((way, path), logged) in ways.iter().zip(logged) {
         let (mut daemon, mut nginx) = (Vec::new(), Vec::new());
         for _ in 0..runs {
-            daemon.push(ask(&format!("http://{}{path}", node.daemon.listen), &[], "daemon").await);
-            nginx.push(ask(&format!("http://{}{path}", proxy.listen), &[], "nginx").await);
+            daemon.push(ask(&format!("http://{}{path}", node.daemon.listen), &[], "daemon", &daemon_spent).await);
+            nginx.push(ask(&format!("http://{}{path}", proxy.listen), &[], "nginx", &nginx_spent).await);
         }
         rows.extend(compared(&format!("manifest of {size} bytes {way}"), &daemon, &nginx));
         let what = format!("the same {way} with the audit log, requests a second");
-        rows.push(Row { judged: None, ..Row::alone(what, logged.per_second, Bar::None) });
+        rows.push(Row { judged: None, ..Row::alone(what, logged.load.per_second, Bar::None) });
     }
     let headers = [format!("Host: {DOMAIN}"), format!("Authorization: Bearer {}", bearer(&node.cloud))];
-    let ceiling = ask(&format!("https://{}{}", registry.listen, path("v1")), &headers, "registry itself").await;
+    let ceiling = ask(&format!("https://{}{}", registry.listen, path("v1")), &headers, "registry itself", &|| {
+        registry.processor_seconds()
+    })
+    .await;
     if let Some(by_tag) = rows.iter_mut().find(|row| row.what.contains("by tag, requests")) {
-        by_tag.beside.push(("the registry itself", ceiling.per_second));
+        by_tag.beside.push(("the registry itself", ceiling.load.per_second));
     }
     Ok(rows)
 }
 
-fn compared(what: &str, daemon: &[Load], nginx: &[Load]) -> [Row; 3] {
-    let middle = |loads: &[Load], pick: fn(&Load) -> f64| median(loads.iter().map(pick).collect());
-    let row = |unit: &str, pick: fn(&Load) -> f64, bar: Bar| {
+/// What wrk found, and microseconds of processor time for each request in whoever was asked.
+struct Asked {
+    load: Load,
+    spent: f64,
+}
+
+fn compared(what: &str, daemon: &[Asked], nginx: &[Asked]) -> [Row; 4] {
+    let middle = |asked: &[Asked], pick: fn(&Asked) -> f64| median(asked.iter().map(pick).collect());
+    let row = |unit: &str, pick: fn(&Asked) -> f64, bar: Bar| {
         Row::over(format!("{what}, {unit}"), middle(daemon, pick), vec![("nginx", middle(nginx, pick))], bar)
     };
     [
-        row("requests a second", |load| load.per_second, Bar::AtLeast(1.0)),
-        row("median, ms", |load| load.median, Bar::None),
-        row("99 %, ms", |load| load.p99, Bar::AtMost(1.0)),
+        row("requests a second", |asked| asked.load.per_second, Bar::AtLeast(1.0)),
+        row("median, ms", |asked| asked.load.median, Bar::None),
+        row("99 %, ms", |asked| asked.load.p99, Bar::AtMost(1.0)),
+        row("processor time of a request, us", |asked| asked.spent, Bar::None),
     ]
 }
 
-async fn ask(url: &str, headers: &[String], who: &str) -> Load {
+async fn ask(url: &str, headers: &[String], who: &str, spent: &dyn Fn() -> f64) -> Asked {
+    let before = spent();
     let load = wrk(url, headers, CONNECTIONS, SECONDS).await;
-    let Load { per_second, median, p99 } = load;
-    eprintln!("{who}: {per_second:.0} requests a second, median {median:.3} ms, 99 % {p99:.3} ms");
-    load
+    let Load { requests, per_second, median, p99 } = load;
+    let spent = (spent() - before) * 1e6 / requests;
+    eprintln!(
+        "{who}: {per_second:.0} a second, median {median:.3} ms, 99 % {p99:.3} ms, {spent:.1} us of processor time"
+    );
+    Asked { load, spent }
 }
 
 fn bearer(cloud: &CloudSim) -> String {

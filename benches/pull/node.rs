@@ -20,7 +20,7 @@ use crate::part::LeftOut;
 use crate::support::{DOMAIN, client};
 
 /// The port of `https`: images, realms and signed URLs name none.
-const HTTPS: u16 = 443;
+pub(crate) const HTTPS: u16 = 443;
 
 /// What the daemon has pulled before anything is measured: a small image of another repository.
 const EARLIER: &str = "team/earlier";
@@ -42,9 +42,7 @@ impl Node {
     /// A cloud on the port that real clients use, and a daemon as on a node in use: its login at hand, its connections
     /// made, another image pulled before.
     pub(crate) async fn on_https(pace: Pace) -> Result<Self, LeftOut> {
-        let cloud = CloudSim::builder().port(HTTPS).start().await;
-        let cloud = cloud.map_err(|error| LeftOut(format!("port {HTTPS} of 127.0.0.1 cannot be had: {error}")))?;
-        Ok(Self::around(cloud, pace, |config| config).await)
+        Ok(Self::around(cloud_on_https().await?, pace, |config| config).await)
     }
 
     /// The same around any cloud, with another configuration if need be.
@@ -129,4 +127,10 @@ impl Node {
         names.dedup();
         names.iter().map(|name| format!("127.0.0.1 {name}\n")).collect()
     }
+}
+
+/// A cloud that real clients find under its real names.
+pub(crate) async fn cloud_on_https() -> Result<CloudSim, LeftOut> {
+    let cloud = CloudSim::builder().port(HTTPS).start().await;
+    cloud.map_err(|error| LeftOut(format!("port {HTTPS} of 127.0.0.1 cannot be had: {error}")))
 }

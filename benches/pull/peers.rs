@@ -6,13 +6,15 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use cloudsim::ram::setup;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
-use crate::conditions::installed;
+use crate::conditions::{installed, root};
+use crate::node::{HTTPS, Node};
 use crate::part::LeftOut;
-use crate::support::processor_seconds;
+use crate::support::{DOMAIN, processor_seconds};
 
 /// How long a peer may take until it listens.
 const START_LIMIT: Duration = Duration::from_secs(10);
@@ -84,6 +86,27 @@ impl Peer {
         Self::start("nginx", configuration, command).await
     }
 
+    /// docker-registry as a pull-through proxy of the simulated registry, with a login of its own.
+    pub(crate) async fn docker_registry(node: &Node) -> Result<Self, LeftOut> {
+        if !root() || node.cloud.tls_addr().port() != HTTPS {
+            return Err(LeftOut(format!("docker-registry finds the cloud as root and on port {HTTPS} only")));
+        }
+        let (user, password) = node.cloud.login(setup::INSTANCE).expect("the instance");
+        let configuration = |listen, directory: &str| {
+            format!(
+                "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
+                 storage: {{filesystem: {{rootdirectory: {directory}/store}}}}\nhttp: {{addr: \"{listen}\"}}\n\
+                 proxy: {{remoteurl: \"https://{DOMAIN}\", username: {user}, password: \"{password}\"}}\n"
+            )
+        };
+        let command = |file: &str| {
+            let mut command = node.on_the_cloud("docker-registry");
+            command.args(["serve", file]);
+            command
+        };
+        Self::start("docker-registry", configuration, command).await
+    }
+
     /// Processor time of all its processes so far.
     pub(crate) fn processor_seconds(&self) -> f64 {
         family(self.child.id()).into_iter().map(processor_seconds).sum()
@@ -123,6 +146,7 @@ pub(crate) fn free_port() -> SocketAddr {
 /// What wrk found.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
+    pub(crate) requests: f64,
     pub(crate) per_second: f64,
     /// Milliseconds.
     pub(crate) median: f64,
@@ -145,7 +169,9 @@ pub(crate) async fn wrk(url: &str, headers: &[String], connections: usize, secon
         let found = text.lines().find_map(|line| line.trim().strip_prefix(name));
         found.unwrap_or_else(|| panic!("no {name} in {text}")).trim().to_owned()
     };
+    let requests = text.lines().find_map(|line| line.trim().split_once(" requests in ")?.0.parse().ok());
     Load {
+        requests: requests.unwrap_or_else(|| panic!("no requests in {text}")),
         per_second: after("Requests/sec:").parse().expect("a number"),
         median: milliseconds(&after("50%")),
         p99: milliseconds(&after("99%")),

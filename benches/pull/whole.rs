@@ -4,6 +4,7 @@
 //! is what a node does without the daemon: containerd is handed user and password by the CRI, is challenged, goes to the
 //! realm, and follows the redirects itself.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::containerd::Containerd;
 use crate::cri::pull_image_as;
 use crate::node::Node;
 use crate::part::LeftOut;
+use crate::peers::Peer;
 use crate::support::{DOMAIN, median};
 use crate::table::{Bar, Row};
 
@@ -67,6 +69,8 @@ pub(crate) const LOCAL: Network = Network {
 enum Way {
     Direct,
     Daemon,
+    /// docker-registry as a pull-through proxy.
+    Registry,
 }
 
 /// How long one pull took.
@@ -83,21 +87,37 @@ pub(crate) async fn measure(network: &Network, runs: usize) -> Result<Vec<Row>, 
         return Err(LeftOut("a real containerd: needs root and the packages containerd and runc".to_owned()));
     }
     let node = Node::on_https(network.pace).await?;
-    let (mut direct, mut daemon) = (Vec::new(), Vec::new());
+    let registry = Peer::docker_registry(&node).await;
+    if let Err(LeftOut(why)) = &registry {
+        eprintln!("left out: {why}");
+    }
+    let registry = registry.ok();
+    let mut ways = vec![Way::Direct, Way::Daemon];
+    ways.extend(registry.is_some().then_some(Way::Registry));
+    let mut all: Vec<(Way, Vec<Times>)> = ways.into_iter().map(|way| (way, Vec::new())).collect();
     for run in 0..runs {
         let repository = format!("team/app-{run}");
         node.cloud.push(setup::INSTANCE, &repository, "v1", &image(run)).expect("pushed");
-        // Who goes first changes, in case the machine gets warm.
-        let ways = if run % 2 == 0 { [Way::Direct, Way::Daemon] } else { [Way::Daemon, Way::Direct] };
-        for way in ways {
-            let times = pull(&node, way, &repository).await;
-            if way == Way::Direct { direct.push(times) } else { daemon.push(times) }
+        for (way, times) in &mut all {
+            let mirror = match way {
+                Way::Direct => None,
+                Way::Daemon => Some(node.daemon.listen),
+                Way::Registry => registry.as_ref().map(|registry| registry.listen),
+            };
+            eprint!("{way:?}: ");
+            times.push(pull(&node, mirror, &repository).await);
         }
+        // Who goes first changes, in case the machine gets warm.
+        all.rotate_left(1);
     }
-    let seconds = |all: &[Times], pick: fn(&Times) -> Duration| median(all.iter().map(pick).collect()).as_secs_f64();
     let row = |what: &str, pick: fn(&Times) -> Duration, bar: Bar| {
-        let what = format!("{what}, {}, s", network.name);
-        Row::over(what, seconds(&daemon, pick), vec![("direct", seconds(&direct, pick))], bar)
+        let seconds = |wanted: Way| {
+            let times = all.iter().find(|(way, _)| *way == wanted).map(|(_, times)| times.iter().map(pick).collect());
+            times.map(|times| median(times).as_secs_f64())
+        };
+        let beside = [("direct", Way::Direct), ("docker-registry", Way::Registry)];
+        let beside = beside.into_iter().filter_map(|(name, way)| Some((name, seconds(way)?))).collect();
+        Row::over(format!("{what}, {}, s", network.name), seconds(Way::Daemon).unwrap_or_default(), beside, bar)
     };
     Ok(vec![
         row("until containerd begins to unpack", |times| times.unpack, network.unpack),
@@ -110,27 +130,25 @@ fn image(run: usize) -> Image {
     ImageBuilder::new().layers(layers).build()
 }
 
-async fn pull(node: &Node, way: Way, repository: &str) -> Times {
+/// Pulls through a mirror, or directly with a pull secret.
+async fn pull(node: &Node, mirror: Option<SocketAddr>, repository: &str) -> Times {
     let containerd = node.containerd().await;
-    let login = node.cloud.login(setup::INSTANCE).expect("the instance");
-    let login = match way {
-        Way::Direct => Some((login.0.as_str(), login.1.as_str())),
-        Way::Daemon => {
-            containerd.send_pulls_to(DOMAIN, &format!("http://{}", node.daemon.listen));
-            None
-        }
-    };
+    let (user, password) = node.cloud.login(setup::INSTANCE).expect("the instance");
+    let login = mirror.is_none().then_some((user.as_str(), password.as_str()));
+    if let Some(mirror) = mirror {
+        containerd.send_pulls_to(DOMAIN, &format!("http://{mirror}"));
+    }
     node.cloud.journal().clear();
     let begun = Instant::now();
     let (socket, image) = (containerd.socket(), format!("{DOMAIN}/{repository}:v1"));
     let pulled = pull_image_as(login, &socket, &image);
     let (pulled, unpack) = tokio::join!(async { (pulled.await, begun.elapsed()) }, unpacking(&containerd, begun));
     let (result, whole) = pulled;
-    result.unwrap_or_else(|error| panic!("{way:?}: {error}\n{}", containerd.log()));
+    result.unwrap_or_else(|error| panic!("{error}\n{}", containerd.log()));
     let asked = [Service::Realm, Service::Registry, Service::Oss].map(|service| node.cloud.journal().count(service));
     let connections = node.cloud.journal().connections(Service::Oss);
     eprintln!(
-        "{way:?}: unpacking after {unpack:.2?}, whole {whole:.2?}; the cloud was asked {asked:?} times \
+        "unpacking after {unpack:.2?}, whole {whole:.2?}; the cloud was asked {asked:?} times \
          (realm, registry, bucket), over {connections} connections to the bucket"
     );
     Times { unpack, whole }
