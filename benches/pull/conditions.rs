@@ -27,6 +27,7 @@ pub(crate) fn lines(runs: usize) -> Vec<String> {
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZeroUsize::get);
     let mut lines = vec![
         format!("{cores} cores, {}, {}", processor(), kernel()),
+        format!("load average before: {}", load()),
         format!("medians of {runs} runs, both sides in turns; the simulated cloud shares the cores"),
     ];
     lines.extend(PROGRAMS.iter().map(|(name, arguments)| {
@@ -47,6 +48,12 @@ fn processor() -> String {
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     model.map_or_else(|| "an unnamed processor".to_owned(), |(_, name)| name.to_owned())
+}
+
+/// What the machine was busy with in the last minute: figures taken beside other work are noise.
+fn load() -> String {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split(' ').next().unwrap_or_default().to_owned()
 }
 
 fn kernel() -> String {

@@ -1,7 +1,8 @@
 //! What a pull costs through the daemon, and what it costs without: one command, one table.
 //!
 //! `cargo bench --bench pull`, or a part of it: `cargo bench --bench pull -- wide-area limited`. `--runs N` changes how
-//! often each figure is taken (the median counts), `--json FILE` writes the rows as data too.
+//! often each figure is taken (the median counts), `--json FILE` writes the rows as data too, `--timeline` tells on standard
+//! error when the cloud was asked for what during a whole pull.
 //!
 //! The simulated cloud runs in this process and brings the network with it: round trips, slow start and a limit for each
 //! connection are its own, so no kernel feature is needed. The daemon and everything beside it are processes of their own.
@@ -50,8 +51,17 @@ const RUNS: usize = 5;
 /// What the command line asks for.
 struct Wish {
     parts: Vec<Part>,
-    runs: usize,
+    how: How,
     json: Option<PathBuf>,
+}
+
+/// How figures are taken.
+#[derive(Debug, Clone, Copy)]
+struct How {
+    /// How often each.
+    runs: usize,
+    /// Whether to tell when the cloud was asked for what.
+    timeline: bool,
 }
 
 #[tokio::main]
@@ -63,15 +73,16 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    // Before anything is measured: what else the machine is busy with.
+    let conditions = conditions::lines(wish.how.runs);
     let mut table = Table::default();
     for part in wish.parts {
         eprintln!("== {}: {}", part.name(), part.about());
-        match part.measure(wish.runs).await {
+        match part.measure(wish.how).await {
             Ok(rows) => table.add(part, rows),
             Err(left_out) => table.leave_out(part, left_out),
         }
     }
-    let conditions = conditions::lines(wish.runs);
     println!("{}", table.text(&conditions));
     if let Some(file) = wish.json {
         let written = std::fs::write(&file, table.json(&conditions));
@@ -85,15 +96,16 @@ async fn main() -> ExitCode {
 
 impl Wish {
     fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut wish = Self { parts: Vec::new(), runs: RUNS, json: None };
+        let mut wish = Self { parts: Vec::new(), how: How { runs: RUNS, timeline: false }, json: None };
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 // cargo adds it.
                 "--bench" => {}
                 "--runs" => {
                     let runs = arguments.next().and_then(|text| text.parse().ok()).filter(|runs| *runs > 0);
-                    wish.runs = runs.ok_or("--runs needs a whole number above 0")?;
+                    wish.how.runs = runs.ok_or("--runs needs a whole number above 0")?;
                 }
+                "--timeline" => wish.how.timeline = true,
                 "--json" => wish.json = Some(arguments.next().ok_or("--json needs a file")?.into()),
                 name => wish.parts.push(Part::parse(name)?),
             }

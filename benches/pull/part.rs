@@ -1,5 +1,6 @@
 //! The parts of the benchmark, each of which runs alone too.
 
+use crate::How;
 use crate::table::Row;
 use crate::{bytes, first_byte, growth, manifests, resident, whole};
 
@@ -72,20 +73,19 @@ impl Part {
     /// The part of that name.
     pub(crate) fn parse(name: &str) -> Result<Self, String> {
         let known = || Self::ALL.map(Self::name).join(", ");
-        Self::ALL
-            .into_iter()
-            .find(|part| part.name() == name)
-            .ok_or_else(|| format!("there is no part {name}; there are {}, --runs N and --json FILE", known()))
+        Self::ALL.into_iter().find(|part| part.name() == name).ok_or_else(|| {
+            format!("there is no part {name}; there are {}, --runs N, --timeline and --json FILE", known())
+        })
     }
 
-    /// Takes its figures, each `runs` times.
-    pub(crate) async fn measure(self, runs: usize) -> Result<Vec<Row>, LeftOut> {
+    /// Takes its figures.
+    pub(crate) async fn measure(self, how: How) -> Result<Vec<Row>, LeftOut> {
         match self {
-            Self::WideArea => whole::measure(&whole::WIDE_AREA, runs).await,
-            Self::Limited => whole::measure(&whole::LIMITED, runs).await,
-            Self::Local => whole::measure(&whole::LOCAL, runs).await,
-            Self::Bytes => bytes::measure(runs).await,
-            Self::Manifests => manifests::measure(runs).await,
+            Self::WideArea => whole::measure(&whole::WIDE_AREA, how).await,
+            Self::Limited => whole::measure(&whole::LIMITED, how).await,
+            Self::Local => whole::measure(&whole::LOCAL, how).await,
+            Self::Bytes => bytes::measure(how.runs).await,
+            Self::Manifests => manifests::measure(how.runs).await,
             Self::Memory => Ok(resident::measure().await),
             Self::FirstByte => Ok(first_byte::measure().await),
             Self::Growth => Ok(growth::measure().await),

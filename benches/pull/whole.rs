@@ -14,6 +14,7 @@ use cloudsim::pace::Pace;
 use cloudsim::ram::setup;
 use tokio::time::{Instant, interval};
 
+use crate::How;
 use crate::conditions::{installed, root};
 use crate::containerd::Containerd;
 use crate::cri::pull_image_as;
@@ -29,6 +30,9 @@ const LAYER: usize = 25_000_000;
 
 /// How often the snapshots are looked at for the first unpacked file.
 const LOOK: Duration = Duration::from_millis(3);
+
+/// How much of the end of a path is told: a digest is known by less.
+const TOLD: usize = 24;
 
 /// A network, and what a pull over it is held to.
 pub(crate) struct Network {
@@ -76,13 +80,14 @@ enum Way {
 /// How long one pull took.
 #[derive(Debug, Clone, Copy)]
 struct Times {
+    begun: Instant,
     /// Until the first file of the first layer was unpacked.
     unpack: Duration,
     whole: Duration,
 }
 
 /// Pulls over one network.
-pub(crate) async fn measure(network: &Network, runs: usize) -> Result<Vec<Row>, LeftOut> {
+pub(crate) async fn measure(network: &Network, how: How) -> Result<Vec<Row>, LeftOut> {
     if !root() || !installed("containerd") {
         return Err(LeftOut("a real containerd: needs root and the packages containerd and runc".to_owned()));
     }
@@ -95,7 +100,7 @@ pub(crate) async fn measure(network: &Network, runs: usize) -> Result<Vec<Row>, 
     let mut ways = vec![Way::Direct, Way::Daemon];
     ways.extend(registry.is_some().then_some(Way::Registry));
     let mut all: Vec<(Way, Vec<Times>)> = ways.into_iter().map(|way| (way, Vec::new())).collect();
-    for run in 0..runs {
+    for run in 0..how.runs {
         let repository = format!("team/app-{run}");
         node.cloud.push(setup::INSTANCE, &repository, "v1", &image(run)).expect("pushed");
         for (way, times) in &mut all {
@@ -105,7 +110,11 @@ pub(crate) async fn measure(network: &Network, runs: usize) -> Result<Vec<Row>, 
                 Way::Registry => registry.as_ref().map(|registry| registry.listen),
             };
             eprint!("{way:?}: ");
-            times.push(pull(&node, mirror, &repository).await);
+            let pulled = pull(&node, mirror, &repository).await;
+            if how.timeline {
+                timeline(&node, pulled.begun);
+            }
+            times.push(pulled);
         }
         // Who goes first changes, in case the machine gets warm.
         all.rotate_left(1);
@@ -151,7 +160,17 @@ async fn pull(node: &Node, mirror: Option<SocketAddr>, repository: &str) -> Time
         "unpacking after {unpack:.2?}, whole {whole:.2?}; the cloud was asked {asked:?} times \
          (realm, registry, bucket), over {connections} connections to the bucket"
     );
-    Times { unpack, whole }
+    Times { begun, unpack, whole }
+}
+
+/// Tells when the cloud was asked for what.
+fn timeline(node: &Node, begun: Instant) {
+    for entry in node.cloud.journal().entries() {
+        let at = entry.arrived.saturating_duration_since(begun).as_millis();
+        let (service, range) = (entry.service, entry.range.unwrap_or_default());
+        let what: String = entry.path.chars().rev().take(TOLD).collect::<Vec<_>>().into_iter().rev().collect();
+        eprintln!("  {at:5} ms {service:?} {} ..{what} {range} connection {}", entry.method, entry.connection);
+    }
 }
 
 /// When the first unpacked file is seen.

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_rustls::server::TlsStream;
 
-use crate::pace::{IDLE, INITIAL_WINDOW, LARGEST_WINDOW, Pace};
+use crate::pace::{INITIAL_WINDOW, LARGEST_WINDOW, LEAST_RTO, Pace};
 
 /// Writes that come late, because a timer has a grain of a millisecond, may catch up by this much.
 const CATCH_UP: Duration = Duration::from_millis(5);
@@ -132,9 +132,12 @@ impl<S> Wire<S> {
 
     fn account(&mut self, written: usize) {
         let Some(rate) = self.rate() else { return };
-        if Instant::now().saturating_duration_since(self.free_at) > IDLE + self.pace.round_trip {
-            // RFC 5681, section 4.1, as Linux does it unless told otherwise.
-            self.window = INITIAL_WINDOW;
+        let mut idle = Instant::now().saturating_duration_since(self.free_at);
+        let timeout = LEAST_RTO + self.pace.round_trip;
+        // As Linux does it unless told otherwise (tcp_slow_start_after_idle).
+        while idle > timeout && self.window > INITIAL_WINDOW {
+            self.window = (self.window / 2.0).max(INITIAL_WINDOW);
+            idle -= timeout;
         }
         let written = u32::try_from(written).map_or(f64::from(u32::MAX), f64::from);
         let earliest = Instant::now().checked_sub(CATCH_UP).unwrap_or_else(Instant::now);
