@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 
 use crate::node::{Node, cloud_on_https};
 use crate::part::LeftOut;
-use crate::peers::{Peer, readable};
+use crate::peers::Peer;
 use crate::support::{DOMAIN, Reader, client, drained, processor_seconds};
 use crate::table::{Bar, Row};
 
@@ -100,7 +100,7 @@ async fn signed_url(cloud: &CloudSim, path: &str) -> Uri {
 /// The proxies that are installed.
 async fn proxies(node: &Node, signed: &Uri) -> Vec<(&'static str, Peer)> {
     let (bucket, cloud) = (signed.host().expect("a host"), node.cloud.tls_addr());
-    let ca = readable(node.cloud.ca_file());
+    let ca = node.cloud.ca_file().display().to_string();
     let nginx = Peer::nginx("1", |listen, _| {
         format!(
             "upstream bucket {{ server {cloud}; keepalive 8; }}\nserver {{ listen {listen}; location / {{\n\

@@ -17,7 +17,7 @@ use cloudsim::ram::setup;
 use crate::conditions::installed;
 use crate::node::Node;
 use crate::part::LeftOut;
-use crate::peers::{Load, Peer, readable, wrk};
+use crate::peers::{Load, Peer, wrk};
 use crate::support::{DOMAIN, median, processor_seconds};
 use crate::table::{Bar, Row};
 
@@ -146,7 +146,7 @@ async fn registry(cloud: &CloudSim, image: &Image) -> Result<Peer, LeftOut> {
 
 /// What stands beside the daemon: manifests by digest are kept, those by tag are asked for each time.
 async fn proxy(cloud: &CloudSim, registry: &Peer) -> Result<Peer, LeftOut> {
-    let (ca, bearer, registry) = (readable(cloud.ca_file()), bearer(cloud), registry.listen);
+    let (ca, bearer, registry) = (cloud.ca_file().display().to_string(), bearer(cloud), registry.listen);
     Peer::nginx(CORES, |listen, directory| {
         let pass = format!(
             "proxy_pass https://registry; proxy_http_version 1.1; proxy_set_header Connection '';\n\

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -183,9 +182,4 @@ fn milliseconds(text: &str) -> f64 {
     let units = [("us", 0.001), ("ms", 1.0), ("s", 1000.0)];
     let found = units.iter().find_map(|(unit, worth)| Some(text.strip_suffix(unit)?.parse::<f64>().ok()? * worth));
     found.unwrap_or_else(|| panic!("{text} is no time"))
-}
-
-/// A file of the authority of the simulated cloud, where every program can read it.
-pub(crate) fn readable(file: PathBuf) -> String {
-    file.to_str().expect("a plain path").to_owned()
 }
