@@ -237,7 +237,7 @@ mod tests {
     async fn serve(stream: DuplexStream) -> Result<(), BoxError> {
         let rules = Rules { callers: Callers::everybody(), table: Arc::default() };
         let (_running, ending) = watch::channel(false);
-        converse(server(), stack::stack(rules, &Metrics::new(), 1), stream, ending).await
+        converse(server(), Stack::new(rules, &Metrics::new(), 1), stream, ending).await
     }
 
     #[tokio::test(start_paused = true)]
