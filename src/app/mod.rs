@@ -4,12 +4,14 @@
 //! cloud that cannot be reached is no failure: the daemon runs, is not ready, and goes on trying.
 
 mod fleet;
-mod instance;
+pub(crate) mod instance;
+pub(crate) mod logins;
 mod node;
 mod report;
 mod sockets;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -46,6 +48,8 @@ pub struct Surroundings {
     pub proxy: proxy::Params,
     /// Where the set-up of containerd is looked at for the status page; `None`: nowhere.
     pub containerd: Option<Lookup>,
+    /// Where other programs of this node ask for logins; `None`: nowhere.
+    pub login_socket: Option<PathBuf>,
 }
 
 impl Default for Surroundings {
@@ -57,6 +61,7 @@ impl Default for Surroundings {
             commit: "unknown",
             proxy: proxy::Params::default(),
             containerd: None,
+            login_socket: None,
         }
     }
 }
@@ -113,6 +118,7 @@ pub struct App {
     visitor: proxy::Visitor,
     pulls: Task,
     operators: Task,
+    _logins: Option<Task>,
 }
 
 impl App {
@@ -162,9 +168,23 @@ impl App {
             };
             Task(tokio::spawn(async move { proxy::serve(pulls, visits, table, &metrics, params, until).await }))
         };
+        let _logins = surroundings.login_socket.as_deref().and_then(|socket| logins::start(socket, &fleet));
         drop(latch);
         tracing::info!(%listen, %admin, instances = fleet.len(), "serving");
-        Ok(Self { listen, admin, fleet, reporter, readiness, metrics, surroundings, end, visitor, pulls, operators })
+        Ok(Self {
+            listen,
+            admin,
+            fleet,
+            reporter,
+            readiness,
+            metrics,
+            surroundings,
+            end,
+            visitor,
+            pulls,
+            operators,
+            _logins,
+        })
     }
 
     /// Where pulls come in.
