@@ -14,6 +14,7 @@ mod data_path;
 mod doctor;
 mod hosts;
 mod image;
+mod kubelet;
 mod manifests;
 mod messages;
 mod oci_client;

@@ -39,7 +39,8 @@ impl Daemon {
         Self::with(config, &[]).await
     }
 
-    async fn with(config: &str, arguments: &[&str]) -> Self {
+    /// The same with these arguments.
+    pub(crate) async fn with(config: &str, arguments: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a directory for the daemon");
         let file = dir.path().join("config.yaml");
         std::fs::write(&file, config).expect("config.yaml");
