@@ -9,6 +9,7 @@ mod architecture;
 mod bad_input;
 mod chain;
 mod cli;
+mod clients;
 mod convert;
 mod data_path;
 mod doctor;
