@@ -1,6 +1,7 @@
 //! `credential-provider`, run as the kubelet runs it: from a running daemon, and where none is running.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
 
@@ -232,4 +233,45 @@ async fn a_fault_that_passes_is_waited_for() {
     cloud.fault(Fault::on(Service::Cr, Effect::answer(http::StatusCode::SERVICE_UNAVAILABLE, String::new())).times(2));
     let asked = timeout(Duration::from_secs(30), place.login_of(&image())).await.unwrap();
     expect_login(&response(&asked), &cloud, DOMAIN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_for_the_kubelet_names_this_program_and_its_domains() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/credential-provider.yaml");
+    let example: Value = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    assert_eq!(
+        (&example["apiVersion"], &example["kind"]),
+        (&json!("kubelet.config.k8s.io/v1"), &json!("CredentialProviderConfig"))
+    );
+    let provider = &example["providers"][0];
+    assert_eq!(
+        Path::new(env!("CARGO_BIN_EXE_acr-pull-proxy")).file_name().unwrap().to_str(),
+        provider["name"].as_str()
+    );
+    assert_eq!(provider["args"], json!(["credential-provider"]));
+    let (cloud, place) = (cloud().await, Place::new());
+    place.configure(&cloud.node_config(Method::Rrsa));
+    assert_eq!(response(&place.login_of("busybox").await)["apiVersion"], provider["apiVersion"]);
+    let patterns: Vec<_> =
+        provider["matchImages"].as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
+    for domain in [
+        DOMAIN,
+        "demo-registry.cn-hangzhou.cr.aliyuncs.com",
+        "registry.cn-hangzhou.aliyuncs.com",
+        "registry-vpc.cn-hangzhou.aliyuncs.com",
+        "registry-internal.cn-hangzhou.aliyuncs.com",
+    ] {
+        assert!(patterns.iter().any(|pattern| matches_image(pattern, domain)), "{domain}");
+    }
+    assert!(!patterns.iter().any(|pattern| matches_image(pattern, "docker.io")));
+}
+
+/// `matchImages` as the kubelet's reference has it: as many parts, and a star for any text within a part.
+fn matches_image(pattern: &str, domain: &str) -> bool {
+    let part_matches = |(pattern, part): (&str, &str)| match pattern.split_once('*') {
+        Some((before, after)) => part.starts_with(before) && part.ends_with(after),
+        None => pattern == part,
+    };
+    pattern.split('.').count() == domain.split('.').count()
+        && pattern.split('.').zip(domain.split('.')).all(part_matches)
 }
