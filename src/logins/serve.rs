@@ -64,7 +64,7 @@ impl Listener {
     }
 }
 
-/// A name beside `path` that no other process uses.
+/// A name beside `path` for the moment until it is ready. One that is there is of a daemon that died in that moment.
 fn aside(path: &Path) -> PathBuf {
     path.with_extension(format!("sock-{}", std::process::id()))
 }

@@ -14,7 +14,7 @@ use crate::support::daemon::Daemon;
 use crate::support::program::Place;
 use crate::support::{DOMAIN, Node, REPOSITORY, TAG};
 use outside::Outside;
-use programs::{Docker, credentials_file, podman, run, skopeo, told};
+use programs::{Docker, credentials_file, podman, registries_conf, run, skopeo, told};
 
 fn name() -> String {
     format!("{DOMAIN}/{REPOSITORY}:{TAG}")
@@ -82,6 +82,39 @@ async fn docker_pulls_an_image_with_the_login_of_the_daemon() {
     assert!(output.status.success(), "{}", told(&output));
     drop(docker);
     finish(node, &place).await;
+}
+
+/// Without a way to the registry itself, and without a login: what comes has come through the daemon.
+#[tokio::test(flavor = "multi_thread")]
+async fn skopeo_copies_through_the_daemon_as_its_mirror() {
+    let (node, place) = node().await;
+    for format in ["dir:as-it-is", "oci:converted"] {
+        let mut command = skopeo(&place);
+        command.arg("--registries-conf").arg(registries_conf(&place, node.daemon.listen));
+        command.args(["copy", &format!("docker://{}", name()), format]);
+        let output = run(command).await;
+        assert!(output.status.success(), "{}", told(&output));
+    }
+    let mut absent = skopeo(&place);
+    absent.arg("--registries-conf").arg(registries_conf(&place, node.daemon.listen));
+    absent.args(["inspect", &format!("docker://{DOMAIN}/{REPOSITORY}:none")]);
+    let output = run(absent).await;
+    assert!(!output.status.success() && told(&output).contains("manifest unknown"), "{}", told(&output));
+    node.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn podman_pulls_by_tag_and_by_digest_through_the_daemon_as_its_mirror() {
+    let (node, place) = node().await;
+    let (digest, _) = &node.image.manifests[0];
+    for name in [name(), format!("{DOMAIN}/{REPOSITORY}@{digest}")] {
+        let mut command = podman(&place);
+        command.arg("--registries-conf").arg(registries_conf(&place, node.daemon.listen));
+        command.args(["pull", "--signature-policy"]).arg(place.path().join("policy.json")).arg(&name);
+        let output = run(command).await;
+        assert!(output.status.success(), "{name}: {}", told(&output));
+    }
+    node.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

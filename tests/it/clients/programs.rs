@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -31,7 +32,9 @@ pub(super) fn program(name: &str, place: &Place) -> Command {
     let mut command = Command::new(name);
     let path =
         [place.path().as_os_str(), OsStr::new("/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin")].join(OsStr::new(":"));
-    command.env_clear().envs(place.variables()).env("PATH", path).current_dir(place.path());
+    // Nothing is reached but this machine, unless a test opens a way.
+    command.env_clear().env("HTTPS_PROXY", "http://127.0.0.1:1").envs(place.variables());
+    command.env("PATH", path).current_dir(place.path());
     command
 }
 
@@ -39,6 +42,17 @@ pub(super) fn program(name: &str, place: &Place) -> Command {
 pub(super) fn credentials_file(place: &Place) -> PathBuf {
     let file = place.path().join("config.json");
     fs::write(&file, json!({ "credHelpers": { DOMAIN: "acr-pull-proxy" } }).to_string()).expect("config.json");
+    file
+}
+
+/// The configuration that sends pulls of the registry to the daemon, which is told the registry by the path.
+pub(super) fn registries_conf(place: &Place, listen: SocketAddr) -> PathBuf {
+    let file = place.path().join("registries.conf");
+    let text = format!(
+        "[[registry]]\nprefix = \"{DOMAIN}\"\nlocation = \"{DOMAIN}\"\n\
+         [[registry.mirror]]\nlocation = \"{listen}/{DOMAIN}\"\ninsecure = true\n"
+    );
+    fs::write(&file, text).expect("registries.conf");
     file
 }
 

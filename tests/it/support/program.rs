@@ -111,7 +111,9 @@ impl Place {
         let mut directories = vec![self.path().to_owned()];
         while let Some(directory) = directories.pop() {
             for entry in fs::read_dir(directory).expect("the directory").map(|entry| entry.expect("an entry").path()) {
-                if entry.is_dir() {
+                if entry.is_symlink() {
+                    // The binary under its other name.
+                } else if entry.is_dir() {
                     directories.push(entry);
                 } else if let Ok(bytes) = fs::read(&entry)
                     && entry != self.config()
