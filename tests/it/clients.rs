@@ -2,6 +2,7 @@
 
 mod outside;
 mod programs;
+mod shapes;
 
 use cloudsim::image::Image;
 use cloudsim::journal::Service;

@@ -10,6 +10,7 @@ mod bad_input;
 mod chain;
 mod cli;
 mod clients;
+mod conformance;
 mod convert;
 mod data_path;
 mod doctor;
