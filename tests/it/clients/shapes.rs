@@ -3,14 +3,15 @@
 
 use bytes::Bytes;
 use cloudsim::Method as Chain;
+use cloudsim::fault::{Effect, Fault};
 use cloudsim::image::Image;
-use cloudsim::journal::Entry;
+use cloudsim::journal::{Entry, Service};
 use cloudsim::ram::setup;
 use http::Method;
 use http_body_util::BodyExt;
 use serde_json::Value;
 
-use crate::support::client::Mirror;
+use crate::support::client::{Mirror, Reply};
 use crate::support::daemon::Daemon;
 use crate::support::{DOMAIN, LIMIT, Node, REPOSITORY, TAG, blob, manifest};
 
@@ -151,4 +152,63 @@ async fn several_lines_of_accept_count_as_one() {
     assert_eq!(one.header("content-type"), several.header("content-type"));
     assert_eq!(several.header("docker-content-digest"), node.image.digest);
     node.finish().await;
+}
+
+/// podman and CRI-O ask for the files of a `zstd:chunked` layer that they lack; they count the parts, take them in order,
+/// and take a whole blob as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn several_ranges_come_as_one_part_each_in_their_order() {
+    let (node, digest, bytes) = node().await;
+    let length = bytes.len();
+    let wanted = [5..6, length - 7..length, 1_000_000..1_300_000, 6..10];
+    let reply = node.mirror.get_range(&blob(&digest), "bytes=5-5, -7,1000000-1299999,6-9").await.expect(206);
+    assert!(reply.complete && !reply.headers.contains_key("content-range"));
+    assert_eq!(reply.header("content-length"), reply.body.len().to_string());
+    let parts = parts(&reply);
+    assert_eq!(parts.len(), wanted.len());
+    for ((content_range, part), wanted) in parts.iter().zip(wanted) {
+        assert_eq!(*content_range, format!("bytes {}-{}/{length}", wanted.start, wanted.end - 1));
+        assert!(*part == bytes.slice(wanted));
+    }
+
+    // A part that breaks is continued.
+    let cut = node.cloud.fault(Fault::on(Service::Oss, Effect::CutAfter(100_000)).times(2));
+    let reply = node.mirror.get_range(&blob(&digest), "bytes=0-299999,500000-799999").await.expect(206);
+    assert!(self::parts(&reply)[1].1 == bytes.slice(500_000..800_000));
+    assert_eq!(node.cloud.faults().struck(cut), 2);
+
+    // One that cannot be had cuts the answer short.
+    node.cloud.fault(Fault::on(Service::Oss, Effect::answer(http::StatusCode::FORBIDDEN, String::new())).after(1));
+    let reply = node.mirror.get_range(&blob(&digest), "bytes=0-9,20-29").await.expect(206);
+    assert!(!reply.complete);
+    node.cloud.faults().clear();
+
+    // Where the parts are no gain, the answer is the whole.
+    let many = (0..200).map(|number| format!("{number}-{number}")).collect::<Vec<_>>().join(",");
+    for ranges in ["0-0,0-", "0-0,99999999-", &many] {
+        let whole = node.mirror.get_range(&blob(&digest), &format!("bytes={ranges}")).await.expect(200);
+        assert!(whole.complete && whole.body == bytes, "{ranges}");
+    }
+    node.finish().await;
+}
+
+/// The parts of a `multipart/byteranges` (RFC 9110 section 14.6): their `Content-Range` and their bytes.
+fn parts(reply: &Reply) -> Vec<(String, Bytes)> {
+    let boundary = reply.header("content-type").strip_prefix("multipart/byteranges; boundary=").unwrap();
+    let marker = format!("\r\n--{boundary}");
+    let starts: Vec<_> = memmem(&reply.body, marker.as_bytes());
+    assert_eq!(reply.body.slice(starts[starts.len() - 1]..), format!("{marker}--\r\n"));
+    let part = |pair: &[usize]| {
+        let part = reply.body.slice(pair[0] + marker.len()..pair[1]);
+        let end_of_head = memmem(&part, b"\r\n\r\n")[0];
+        let head = String::from_utf8(part[..end_of_head].to_vec()).unwrap().to_lowercase();
+        let range = head.lines().find_map(|line| line.strip_prefix("content-range: ")).unwrap().to_owned();
+        (range, part.slice(end_of_head + 4..))
+    };
+    starts.windows(2).map(part).collect()
+}
+
+/// Where `needle` begins in `text`.
+fn memmem(text: &[u8], needle: &[u8]) -> Vec<usize> {
+    text.windows(needle.len()).enumerate().filter(|(_, window)| *window == needle).map(|(place, _)| place).collect()
 }
