@@ -39,7 +39,7 @@ pub(super) fn run(
     let system = |what: &str, error: &dyn std::error::Error| {
         Failure::runtime(format!("{what}: {error}"), "check the limits of this process (ulimit, systemd, cgroup)")
     };
-    let level = logs::init(config.log).map_err(|error| system("the log cannot be set up", &error))?;
+    let log = logs::init(config.log).map_err(|error| system("the log cannot be set up", &error))?;
     for note in &notes {
         tracing::warn!(source = %path.display(), %note, "the configuration has a remark");
     }
@@ -50,7 +50,7 @@ pub(super) fn run(
         let signals = Signals::new().map_err(|error| system("signals cannot be received", &error))?;
         let source = Some(path.display().to_string());
         let containerd = Some(Lookup::default());
-        let login_socket = Some(login_socket);
+        let (level, login_socket) = (log.level(), Some(login_socket));
         let surroundings =
             Surroundings { level, source, commit: COMMIT, containerd, login_socket, ..Surroundings::default() };
         let sockets = Sockets::bind(&config, inherited).map_err(|error| not_started(&error))?;
