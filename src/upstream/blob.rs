@@ -28,9 +28,10 @@ impl Upstream {
         digest: &Digest,
         budget: &Budget,
     ) -> Result<Response<Body>, UpstreamError> {
-        let mut answer = match pull.head {
-            true => self.blob_head(pull, digest, budget).await?,
-            false => self.blob_bytes(pull, digest, budget).await?,
+        let mut answer = if pull.head {
+            self.blob_head(pull, digest, budget).await?
+        } else {
+            self.blob_bytes(pull, digest, budget).await?
         };
         if answer.status().is_success()
             && let Ok(value) = HeaderValue::from_str(digest.as_str())
