@@ -13,6 +13,7 @@ mod hosts;
 mod login;
 mod output;
 mod policy;
+mod process;
 mod pull;
 mod serve;
 mod service_manager;
@@ -172,6 +173,7 @@ enum Form {
 
 /// Runs the command that `arguments` name, the program's own name first.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    process::keep_memory_private();
     let cli = match Cli::try_parse_from(docker_credential::by_name(arguments)) {
         Ok(cli) => cli,
         Err(error) => {
@@ -194,8 +196,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             doctor::run(&settings.config, &environment, &settings.overlay(), &questions, output.output)
         }
         Command::Pull { image, through, settings, output } => {
-            let listen = || pull::listen(&settings.config, &environment, &settings.overlay());
-            pull::run(&image, &through, listen, output.output)
+            let configured = || pull::settings(&settings.config, &environment, &settings.overlay());
+            pull::run(&image, &through, configured, output.output)
         }
         Command::Policy { settings, account, output } => {
             policy::run(&settings.config, &environment, &settings.overlay(), &account, output.output)
