@@ -228,9 +228,9 @@ mod tests {
     use tokio::sync::watch;
     use tokio::time::Instant;
 
-    use super::{HEAD_TIMEOUT, MOST_REQUESTS, converse, server};
+    use super::{HEAD_TIMEOUT, MOST_REQUESTS, Stack, converse, server};
     use crate::error::BoxError;
-    use crate::proxy::{Callers, Rules, stack};
+    use crate::proxy::{Callers, Rules};
     use crate::telemetry::metrics::Metrics;
 
     /// Serves one connection that serves nobody in particular, to its end.
