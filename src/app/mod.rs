@@ -235,10 +235,7 @@ impl App {
 
 /// Keys that are understood and not yet acted upon must not pass in silence.
 fn note_without_effect(config: &Config) {
-    let set = [
-        ("clientAuth.tokenFile", config.client_token_file.is_some()),
-        ("network.blobProxy", config.network.blob_proxy.is_some()),
-    ];
+    let set = [("clientAuth.tokenFile", config.client_token_file.is_some())];
     for (key, _) in set.iter().filter(|(_, set)| *set) {
         tracing::warn!(key, "this key has no effect in this version");
     }

@@ -222,9 +222,7 @@ impl Question {
 pub(super) const fn failure(error: &ClientError) -> Failure {
     match error {
         ClientError::Timeout { .. } => Failure::Silence,
-        ClientError::Unresolved { .. } | ClientError::Connect { .. } | ClientError::Closed { .. } => {
-            Failure::Connection
-        }
+        _ => Failure::Connection,
     }
 }
 
