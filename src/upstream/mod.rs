@@ -10,6 +10,7 @@ mod document;
 mod error;
 mod fetch;
 mod flight;
+mod hosts;
 mod list;
 mod locate;
 mod manifest;
@@ -35,6 +36,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use self::allow::{BlobHosts, Repositories};
 pub use self::error::{ErrorKind, UpstreamError};
 use self::flight::Flights;
+use self::hosts::Hosts;
 use self::locate::Found;
 use self::manifest::{Asked, Read};
 use self::memory::Key;
@@ -114,7 +116,7 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Upstream {
     instance: InstanceId,
-    pull_from: Vec<RegistryHost>,
+    hosts: Arc<Hosts>,
     repositories: Repositories,
     blob_hosts: BlobHosts,
     blobs: BlobParams,
@@ -162,7 +164,7 @@ impl Upstream {
     pub fn new(params: Params, parts: Parts) -> Arc<Self> {
         Arc::new(Self {
             instance: params.instance,
-            pull_from: params.pull_from,
+            hosts: Arc::new(Hosts::new(params.pull_from)),
             repositories: Repositories::new(params.repositories),
             blob_hosts: BlobHosts::new(params.blob_hosts),
             blobs: params.blobs,

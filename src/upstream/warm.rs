@@ -25,7 +25,7 @@ pub(super) const FAR: Duration = Duration::from_millis(8);
 impl Upstream {
     /// Opens connections for an instance that is served under `domains`; needs a runtime.
     pub fn warm_up(&self, domains: &[RegistryHost]) {
-        let hosts = if self.pull_from.is_empty() { domains } else { &self.pull_from };
+        let hosts = if self.hosts.named().is_empty() { domains } else { self.hosts.named() };
         for host in hosts.iter().take(MOST_HOSTS) {
             if let Ok(origin) = Origin::https(host.as_str()) {
                 self.parts.client.warm(&origin, 1);
@@ -50,7 +50,8 @@ impl Upstream {
         // Over HTTP/2 the one connection that there is serves all; what is near costs more than it brings.
         if far
             && !self.multiplexed.load(Ordering::Relaxed)
-            && let Ok(origin) = Origin::https(self.pull_from.first().unwrap_or(&place.host).as_str())
+            && let Some(host) = self.hosts.order(&place.host).first()
+            && let Ok(origin) = Origin::https(host.as_str())
         {
             self.parts.client.warm(&origin, AT_ONCE - 1);
         }
