@@ -60,16 +60,21 @@ impl Resolver {
     /// # Errors
     /// [`Unresolved`], where there is no address at all that may be dialled.
     pub(super) async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Unresolved> {
-        let Some(targets) = self.targets(host) else { return self.lookup(host, port).await };
+        let Some(targets) = self.targets(host) else {
+            let found = lookup(host, port).await?;
+            let trusted = literal(host).is_some() || self.is_local(host);
+            return if trusted { Ok(by_family(found)) } else { admitted(found).map_err(Unresolved::Forbidden) };
+        };
         let alone = targets.len() == 1;
         let asked = targets.iter().map(|target| async move {
             let port = target.port.unwrap_or(port);
             match &target.host {
                 TargetHost::Address(address) => Ok(vec![SocketAddr::new(*address, port)]),
-                TargetHost::Name(name) if alone => self.lookup(name, port).await,
-                TargetHost::Name(name) => match timeout(ONE_OF_SEVERAL, self.lookup(name, port)).await {
-                    Ok(found) => found,
-                    Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+                // The operator's own words, like an address.
+                TargetHost::Name(name) if alone => Ok(by_family(lookup(name, port).await?)),
+                TargetHost::Name(name) => match timeout(ONE_OF_SEVERAL, lookup(name, port)).await {
+                    Ok(found) => Ok(by_family(found?)),
+                    Err(_) => Err(Unresolved::from(io::Error::from(io::ErrorKind::TimedOut))),
                 },
             }
         });
@@ -93,25 +98,25 @@ impl Resolver {
         self.exact.get(&host).or_else(wildcard).map(Vec::as_slice)
     }
 
-    /// Asks the system. An address in place of a name is on no list of Alibaba's hosts, so somebody configured it; it is
-    /// taken as it is.
-    async fn lookup(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Unresolved> {
-        let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-        if let Ok(address) = literal.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(address, port)]);
-        }
-        let found: Vec<SocketAddr> = tokio::net::lookup_host((literal, port)).await?.collect();
-        if self.is_local(literal) {
-            return Ok(by_family(found));
-        }
-        admitted(found).map_err(Unresolved::Forbidden)
-    }
-
     /// `localhost` means this node by definition (RFC 6761 section 6.3), and is on no list either.
     fn is_local(&self, name: &str) -> bool {
         let name = name.to_ascii_lowercase();
         name == "localhost" || self.local.contains(&name)
     }
+}
+
+/// Asks the system, unless the host is an address.
+async fn lookup(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    match literal(host) {
+        Some(address) => Ok(vec![SocketAddr::new(address, port)]),
+        None => Ok(tokio::net::lookup_host((host, port)).await?.collect()),
+    }
+}
+
+/// An address in place of a name. It is on no list of Alibaba's hosts, so somebody configured it, and it is taken as it
+/// is.
+fn literal(host: &str) -> Option<IpAddr> {
+    host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host).parse().ok()
 }
 
 /// Those addresses that a name may lead to; the first that it may not, where there is no other.
