@@ -43,6 +43,7 @@ use self::memory::Key;
 pub use self::memory::Memory;
 use self::next::Small;
 use self::send::Budget;
+pub use self::warm::likely_bucket;
 use self::width::Learnt;
 use crate::clock::{SharedClock, Timestamp};
 use crate::http::client::Client;

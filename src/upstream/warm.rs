@@ -74,7 +74,8 @@ impl Upstream {
 
 /// The bucket that an instance of the Enterprise Edition has unless somebody gave it another: `<id>-registry`, at the
 /// internal endpoint for VPC domains (cloud fact sheet, section 7.1). Only ever connected to, never asked.
-fn likely_bucket(instance: &str, host: &str) -> Option<Origin> {
+#[must_use]
+pub fn likely_bucket(instance: &str, host: &str) -> Option<Origin> {
     let (name, region) = host.strip_suffix(".cr.aliyuncs.com")?.split_once('.')?;
     let endpoint = if name.ends_with("-registry-vpc") { "-internal" } else { "" };
     instance.strip_prefix("cri-")?;

@@ -1,5 +1,6 @@
 //! The networks that people have: public endpoint, VPC, peered VPC; several ways at once, one of them cut at a time.
 
+mod doctor;
 mod matrix;
 
 use std::time::Duration;

@@ -8,10 +8,11 @@ use http::header::ACCEPT;
 use serde_json::Value;
 
 use super::chain::Walk;
-use super::network;
+use super::network::{self, Role};
 use super::report::{Finding, Report};
 use crate::cli::pull::image::Reference;
 use crate::clock::Clock;
+use crate::error::Explain;
 use crate::error::diagnosis::Sign;
 use crate::http::body::collect_limited;
 use crate::oci::{self, Digest, RegistryHost, RepositoryName, Resource, Scope};
@@ -98,13 +99,19 @@ impl Walk<'_> {
                     Finding::good("blob", format!("the configuration of the image came, {} bytes", bytes.len()));
                 match self.tools.calls.take_last("oss") {
                     Some(call) => {
-                        report.add(network::name(self.tools, "blob host", &call.host).await);
                         report.add(call.describe(finding));
                     }
                     None => report.add(finding),
                 }
             }
-            Err(error) => report.add(Finding::error("blob", &error)),
+            Err(error) => {
+                report.add(Finding::error("blob", &error));
+                if let (UpstreamError::Unreachable(_), Some(host)) = (&error, error.names().host) {
+                    let mut found = Vec::new();
+                    network::way(self.tools, Role::Bucket, host, &mut found).await;
+                    report.add_all(found);
+                }
+            }
         }
     }
 
