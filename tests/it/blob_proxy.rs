@@ -1,5 +1,7 @@
 //! `network.blobProxy`: blob bytes, and only those, through a forward proxy; and without it where it fails.
 
+mod nginx;
+
 use cloudsim::Method;
 use cloudsim::image::Image;
 use cloudsim::journal::Service;
