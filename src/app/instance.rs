@@ -50,6 +50,7 @@ pub(super) struct Running {
     tokens: Arc<Tokens>,
     upstream: Arc<Upstream>,
     metrics: Arc<InstanceMetrics>,
+    _warmth: Task,
 }
 
 /// The tokens and what keeps them, which a reload hands on while their settings stay the same.
@@ -88,7 +89,16 @@ impl Running {
             memory: Arc::clone(&tools.memory),
         };
         let upstream = upstream::Upstream::new(config.upstream.clone(), parts);
-        Ok(Self { config: config.clone(), tokens, upstream, metrics })
+        let warmth = Task(tokio::spawn({
+            let upstream = Arc::clone(&upstream);
+            async move {
+                loop {
+                    tokio::time::sleep(upstream::RENEWAL).await;
+                    upstream.stay_warm();
+                }
+            }
+        }));
+        Ok(Self { config: config.clone(), tokens, upstream, metrics, _warmth: warmth })
     }
 
     pub(super) fn config(&self) -> &Instance {

@@ -34,7 +34,7 @@ pub(super) fn run(path: &Path, environment: Environment, overlay: Overlay) -> Re
     let system = |what: &str, error: &dyn std::error::Error| {
         Failure::runtime(format!("{what}: {error}"), "check the limits of this process (ulimit, systemd, cgroup)")
     };
-    let level = logs::init(config.log).map_err(|error| system("the log cannot be set up", &error))?;
+    let log = logs::init(config.log).map_err(|error| system("the log cannot be set up", &error))?;
     for note in &notes {
         tracing::warn!(source = %path.display(), %note, "the configuration has a remark");
     }
@@ -45,7 +45,8 @@ pub(super) fn run(path: &Path, environment: Environment, overlay: Overlay) -> Re
         let signals = Signals::new().map_err(|error| system("signals cannot be received", &error))?;
         let source = Some(path.display().to_string());
         let containerd = Some(Lookup::default());
-        let surroundings = Surroundings { level, source, commit: COMMIT, containerd, ..Surroundings::default() };
+        let surroundings =
+            Surroundings { level: log.level(), source, commit: COMMIT, containerd, ..Surroundings::default() };
         let sockets = Sockets::bind(&config, inherited).map_err(|error| not_started(&error))?;
         let app = App::start_on(sockets, &config, surroundings).map_err(|error| not_started(&error))?;
         service_manager::ready(SERVING);

@@ -78,6 +78,12 @@ impl Connector {
         }
     }
 
+    /// How many connections lie ready.
+    #[cfg(test)]
+    pub(super) fn ready_for(&self, uri: &http::Uri) -> usize {
+        self.ready.count(uri)
+    }
+
     /// Opens a new connection.
     fn open(&mut self, uri: http::Uri) -> impl Future<Output = Result<Stream, BoxError>> + Send + use<> {
         let connecting = self.https.call(uri);

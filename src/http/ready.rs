@@ -93,6 +93,14 @@ impl Ready {
         }
     }
 
+    /// How many lie ready.
+    #[cfg(test)]
+    pub(super) fn count(&self, uri: &Uri) -> usize {
+        let shelf = self.shelf();
+        let places = origin(uri).and_then(|origin| shelf.origins.get(&origin));
+        places.map_or(0, |places| places.iter().filter(|place| place.stream.is_some()).count())
+    }
+
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -5,6 +5,7 @@
 
 mod answer;
 mod bearer;
+mod bearers;
 mod challenge;
 mod error;
 mod login;
@@ -48,6 +49,10 @@ pub trait ProvideBearer: fmt::Debug + Send + Sync {
     /// The registry refused exactly this bearer with 401 (or a 403 that says expired). `challenge` is the
     /// `WWW-Authenticate` value that came with it. The next [`bearer`](Self::bearer) must not return the same one.
     fn refused(&self, host: &RegistryHost, scope: &Scope, bearer: &Bearer, challenge: Option<&str>);
+
+    /// Pulls from `host` are likely: what every bearer there needs is got ready, and a connection to where it is asked
+    /// for. No login is shown to anybody for this. Needs a runtime.
+    fn expect(&self, host: &RegistryHost);
 }
 
 /// Which edition an instance is, and so how its login is asked for.

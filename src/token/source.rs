@@ -1,16 +1,16 @@
 //! The tokens of one instance: what `upstream` asks for, what keeps them fresh, what the status page shows.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
 
 use super::bearer::BearerSource;
+use super::bearers::Bearers;
 use super::challenge::ChallengeSource;
 use super::login::LoginSource;
 use super::{Bearer, BoxFuture, Params, ProvideBearer, TokenError};
-use crate::clock::{Clock, SharedClock, Timestamp, until};
+use crate::clock::{Clock, SharedClock, Timestamp};
 use crate::cloud::endpoints::{self, Region};
 use crate::cloud::{Cloud, CloudClock};
 use crate::credentials::plan::{PlanError, plan};
@@ -20,12 +20,6 @@ use crate::oci::{Challenge, InstanceId, RegistryHost, Scope};
 use crate::refresh::{Expiring, Jitter, Policy, RefreshCell, START_SPREAD};
 use crate::telemetry::metrics::{Hop, InstanceMetrics};
 
-/// Most scopes remembered at once; a bearer takes about 2 KiB.
-const MOST_BEARERS: usize = 4096;
-/// Bearers of repositories that were pulled within this time are kept fresh.
-const IN_USE: Duration = Duration::from_secs(15 * 60);
-/// Bearers that nobody asked for in this time are forgotten.
-const FORGOTTEN: Duration = Duration::from_secs(60 * 60);
 /// How often bearers are looked through: several times within the last third of a ten-minute life.
 const SWEEP: Duration = Duration::from_secs(20);
 /// How long a pull waits for faults to pass that pass by themselves: two silent calls and a pause. A pull request has 20 s
@@ -33,17 +27,6 @@ const SWEEP: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_secs(12);
 /// Domains found by `ListInstanceEndpoint` are needed at start and rarely after.
 const NO_HELD: Option<Timestamp> = None;
-
-/// One scope at one registry host.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key(RegistryHost, Scope);
-
-#[derive(Debug)]
-struct Entry {
-    cell: RefreshCell<BearerSource>,
-    /// When it was last asked for, in epoch milliseconds.
-    used: AtomicI64,
-}
 
 /// All tokens of one instance, from the role chain to the bearers.
 #[derive(Debug)]
@@ -54,7 +37,7 @@ pub struct TokenSource {
     chain: Arc<dyn ProvideCredentials>,
     login: RefreshCell<LoginSource>,
     challenges: DashMap<RegistryHost, RefreshCell<ChallengeSource>>,
-    bearers: DashMap<Key, Arc<Entry>>,
+    bearers: Bearers,
     realms: Arc<[String]>,
     client: Client,
     clock: Arc<CloudClock>,
@@ -100,7 +83,7 @@ impl TokenSource {
             chain,
             login,
             challenges: DashMap::new(),
-            bearers: DashMap::new(),
+            bearers: Bearers::default(),
             realms: params.realms.into(),
             client,
             clock,
@@ -122,7 +105,7 @@ impl TokenSource {
         let sweep = async {
             loop {
                 tokio::time::sleep(SWEEP).await;
-                self.sweep();
+                self.bearers.sweep(self.clock.now());
             }
         };
         tokio::join!(keep, sweep);
@@ -198,23 +181,12 @@ impl TokenSource {
         &self.instance
     }
 
-    fn entry(&self, host: &RegistryHost, scope: &Scope) -> Arc<Entry> {
-        let key = Key(host.clone(), scope.clone());
-        let now = self.clock.now().as_millisecond();
-        if let Some(entry) = self.bearers.get(&key).map(|entry| Arc::clone(&entry)) {
-            entry.used.store(now, Ordering::Relaxed);
-            return entry;
-        }
-        if self.bearers.len() >= MOST_BEARERS {
-            self.make_room();
-        }
-        let challenge = self.challenge(host);
-        let entry = self.bearers.entry(key).or_insert_with(|| {
+    fn cell_of(&self, host: &RegistryHost, scope: &Scope) -> RefreshCell<BearerSource> {
+        let key = (host.clone(), scope.clone());
+        self.bearers.find_or_insert(key, self.clock.now(), || {
             let tools = (&self.client, &self.clock, &self.metrics);
-            let source = BearerSource::new(scope.clone(), challenge, self.login.clone(), tools);
-            Arc::new(Entry { cell: self.cell(source), used: AtomicI64::new(now) })
-        });
-        Arc::clone(&entry)
+            self.cell(BearerSource::new(scope.clone(), self.challenge(host), self.login.clone(), tools))
+        })
     }
 
     fn challenge(&self, host: &RegistryHost) -> RefreshCell<ChallengeSource> {
@@ -235,35 +207,6 @@ impl TokenSource {
         let clock = Arc::clone(&self.clock) as SharedClock;
         RefreshCell::new(load, Policy::default(), clock, Hop::Bearer, Arc::clone(&self.metrics))
     }
-
-    /// Renews what is in use and forgets what is not.
-    fn sweep(&self) {
-        let now = self.clock.now();
-        let idle = |entry: &Entry| {
-            let used = Timestamp::from_millisecond(entry.used.load(Ordering::Relaxed)).unwrap_or(Timestamp::MAX);
-            until(used, now)
-        };
-        self.bearers.retain(|_, entry| idle(entry) < FORGOTTEN);
-        // Nothing is started while the map is locked.
-        let entries: Vec<_> = self.bearers.iter().map(|entry| Arc::clone(&entry)).collect();
-        for entry in entries {
-            // A bearer that was never got is asked for by pulls only: a repository may simply not exist.
-            if idle(&entry) < IN_USE && entry.cell.has_held() {
-                entry.cell.nudge();
-            }
-        }
-    }
-
-    /// Forgets the quarter that was not asked for the longest.
-    fn make_room(&self) {
-        let mut used: Vec<i64> = self.bearers.iter().map(|entry| entry.used.load(Ordering::Relaxed)).collect();
-        let quarter = used.len() / 4;
-        if quarter < used.len() {
-            let (_, limit, _) = used.select_nth_unstable(quarter);
-            let limit = *limit;
-            self.bearers.retain(|_, entry| entry.used.load(Ordering::Relaxed) > limit);
-        }
-    }
 }
 
 impl ProvideBearer for TokenSource {
@@ -272,14 +215,13 @@ impl ProvideBearer for TokenSource {
         host: &'a RegistryHost,
         scope: &'a Scope,
     ) -> BoxFuture<'a, Result<Arc<Bearer>, Arc<TokenError>>> {
-        Box::pin(async move { Ok(Arc::clone(&self.entry(host, scope).cell.fetch_within(PATIENCE).await?.value)) })
+        Box::pin(async move { Ok(Arc::clone(&self.cell_of(host, scope).fetch_within(PATIENCE).await?.value)) })
     }
 
     fn refused(&self, host: &RegistryHost, scope: &Scope, bearer: &Bearer, challenge: Option<&str>) {
-        let key = Key(host.clone(), scope.clone());
-        let Some(entry) = self.bearers.get(&key).map(|entry| Arc::clone(&entry)) else { return };
-        if let Some(held) = entry.cell.peek().filter(|held| std::ptr::eq(&*held.value, bearer)) {
-            entry.cell.refused(&held, Arc::new(TokenError::BearerRefused));
+        let Some(asked) = self.bearers.find(&(host.clone(), scope.clone())) else { return };
+        if let Some(held) = asked.peek().filter(|held| std::ptr::eq(&*held.value, bearer)) {
+            asked.refused(&held, Arc::new(TokenError::BearerRefused));
         }
         let cell = self.challenge(host);
         let new = challenge.and_then(|line| Challenge::bearer([line]));
@@ -289,5 +231,14 @@ impl ProvideBearer for TokenSource {
             tracing::info!(instance = %self.instance, %host, "the registry changed its challenge");
             cell.refused(&known, Arc::new(TokenError::ChallengeChanged));
         }
+    }
+    fn expect(&self, host: &RegistryHost) {
+        let (challenge, client) = (self.challenge(host), self.client.clone());
+        tokio::spawn(async move {
+            // What fails here is asked again by the pull that needs it.
+            if let Ok(realm) = challenge.fetch().await {
+                client.warm(realm.value.uri.origin(), 1);
+            }
+        });
     }
 }

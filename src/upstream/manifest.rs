@@ -83,21 +83,24 @@ impl Upstream {
         headers: &HeaderMap,
         budget: &Budget,
     ) -> Result<Arc<Manifest>, UpstreamError> {
-        let headers = headers::to_registry(headers);
-        let asked = match reference {
+        let (asked, headers) = match reference {
             Reference::Digest(digest) => {
                 let key = self.key(place, digest);
                 if let Some(manifest) = self.parts.memory.manifests.find(&key) {
                     return Ok(manifest);
                 }
-                Asked::Digest(key)
+                (Asked::Digest(key), headers::to_registry(headers))
             }
-            Reference::Tag(tag) => Asked::Tag {
-                host: place.host.clone(),
-                repository: place.repository.clone(),
-                tag: tag.clone(),
-                headers: headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-            },
+            Reference::Tag(tag) => {
+                let sent = headers::to_registry(headers);
+                let asked = Asked::Tag {
+                    host: place.host.clone(),
+                    repository: place.repository.clone(),
+                    tag: tag.clone(),
+                    headers: sent.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+                };
+                (asked, sent)
+            }
         };
         let reading = self.reading.join(asked, || {
             let question = Question {

@@ -32,6 +32,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use tokio::time::Instant;
 
 use self::allow::{BlobHosts, Repositories};
 pub use self::error::{ErrorKind, UpstreamError};
@@ -43,7 +44,7 @@ use self::memory::Key;
 pub use self::memory::Memory;
 use self::next::Small;
 use self::send::Budget;
-pub use self::warm::likely_bucket;
+pub use self::warm::{RENEWAL, likely_bucket};
 use self::width::Learnt;
 use crate::clock::{SharedClock, Timestamp};
 use crate::http::client::Client;
@@ -131,6 +132,8 @@ pub struct Upstream {
     role: String,
     /// Where the last blob came from.
     bucket: Mutex<Option<Origin>>,
+    /// The registry host that answered last, and when.
+    last_asked: Mutex<Option<(RegistryHost, Instant)>>,
     /// Whether the registry is far away, and whether it speaks HTTP/2.
     far: AtomicBool,
     multiplexed: AtomicBool,
@@ -176,6 +179,7 @@ impl Upstream {
             learnt: Mutex::default(),
             role: params.role,
             bucket: Mutex::default(),
+            last_asked: Mutex::default(),
             far: AtomicBool::new(false),
             multiplexed: AtomicBool::new(false),
             parts,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::poll_immediate;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -100,8 +101,12 @@ impl Upstream {
                 Err(error) => return Err(error),
             };
             let request = question.authorised(host, &bearer)?;
+            let begin = Instant::now();
             let verdict = match self.once(&self.parts.client, Target::Registry, request, budget).await {
-                Ok(response) => self.judge(response, host, &bearer, !renewed, budget).await,
+                Ok(response) => {
+                    self.note_registry(host, begin.elapsed(), response.version());
+                    self.judge(response, host, &bearer, !renewed, budget).await
+                }
                 Err(error) => Verdict::Again(failure(&error), error.into()),
             };
             let (failure, error) = match verdict {
@@ -152,9 +157,6 @@ impl Upstream {
             Ok(_) => Outcome::Ok,
             Err(_) => Outcome::Failed,
         };
-        if let (Target::Registry, Ok(response)) = (target, &result) {
-            self.note_registry(begin.elapsed(), response.version());
-        }
         self.parts.metrics.upstream_request(target, outcome, begin.elapsed());
         result
     }
@@ -174,7 +176,13 @@ impl Upstream {
     }
 
     async fn bearer(&self, host: &RegistryHost, scope: &Scope, budget: &Budget) -> Result<Arc<Bearer>, UpstreamError> {
-        let bearer = timeout_at(budget.deadline, self.parts.tokens.bearer(host, scope)).await;
+        let mut asking = self.parts.tokens.bearer(host, scope);
+        if let Some(at_hand) = poll_immediate(&mut asking).await {
+            return at_hand.map_err(UpstreamError::Token);
+        }
+        // The round trips of a connection to the registry pass while the bearer is asked for.
+        self.warm_if_cold(host);
+        let bearer = timeout_at(budget.deadline, asking).await;
         bearer.map_err(|_| UpstreamError::Late)?.map_err(UpstreamError::Token)
     }
 

@@ -1,14 +1,17 @@
 //! Connections that are opened before there is a request for them.
 //!
 //! At start, one to each registry host and one to the bucket that the instance is likely to have, so that the first pull
-//! finds the names resolved and the round trips of TLS paid. When a client was given a manifest, as many to the bucket as
-//! its layers will take. Nothing is kept open for its own sake: a node that pulls nothing holds no connection.
+//! finds the names resolved and the round trips of TLS paid; as they close, again to those that are in use and to the
+//! realm, while pulls are recent. When a pull has to wait for a bearer, one to the registry meanwhile. When a client was
+//! given a manifest, as many to the bucket as its layers will take. Nothing is kept open for its own sake: a node that
+//! pulls nothing holds no connection.
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::Version;
+use tokio::time::Instant;
 
 use super::next::AT_ONCE;
 use super::{Place, Upstream};
@@ -22,14 +25,46 @@ const MOST_HOSTS: usize = 2;
 /// A host whose head takes this long is far away: more than a data centre, less than the next region.
 pub(super) const FAR: Duration = Duration::from_millis(8);
 
+/// How long pulls count as recent: nodes pull in bursts, the containers of one rollout within minutes.
+const RECENT: Duration = Duration::from_mins(15);
+/// How often connections are opened again meanwhile: as often as idle ones are closed (`http::ready`, `http::client`).
+pub const RENEWAL: Duration = Duration::from_secs(45);
+
 impl Upstream {
+    /// Opens connections anew where pulls were recent; for every [`RENEWAL`], needs a runtime.
+    pub fn stay_warm(&self) {
+        let last = self.last_asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((host, at)) = last
+            && at.elapsed() < RECENT
+        {
+            self.connect(&host);
+            self.parts.tokens.expect(&host);
+            let bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some(bucket) = bucket {
+                self.parts.blob_client.warm(&bucket, 1);
+            }
+        }
+    }
+
+    /// Opens a connection to a registry that has not been asked for so long that none is open.
+    pub(super) fn warm_if_cold(&self, host: &RegistryHost) {
+        let last = self.last_asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if last.is_none_or(|(last, at)| last != *host || at.elapsed() > RENEWAL) {
+            self.connect(host);
+        }
+    }
+
+    fn connect(&self, host: &RegistryHost) {
+        if let Ok(origin) = Origin::https(host.as_str()) {
+            self.parts.client.warm(&origin, 1);
+        }
+    }
+
     /// Opens connections for an instance that is served under `domains`; needs a runtime.
     pub fn warm_up(&self, domains: &[RegistryHost]) {
         let hosts = if self.hosts.named().is_empty() { domains } else { self.hosts.named() };
         for host in hosts.iter().take(MOST_HOSTS) {
-            if let Ok(origin) = Origin::https(host.as_str()) {
-                self.parts.client.warm(&origin, 1);
-            }
+            self.connect(host);
             if let Some(bucket) = likely_bucket(self.instance.as_str(), host.host())
                 && self.blob_hosts.allow(&bucket)
             {
@@ -57,8 +92,14 @@ impl Upstream {
         }
     }
 
-    /// Remembers how far away the registry is, and how it is spoken to.
-    pub(super) fn note_registry(&self, took: Duration, version: Version) {
+    /// Remembers which registry was asked last, how far away it is, and how it is spoken to.
+    pub(super) fn note_registry(&self, host: &RegistryHost, took: Duration, version: Version) {
+        let mut last = self.last_asked.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *last {
+            Some((known, at)) if known == host => *at = Instant::now(),
+            last => *last = Some((host.clone(), Instant::now())),
+        }
+        drop(last);
         self.far.store(took >= FAR, Ordering::Relaxed);
         self.multiplexed.store(version == Version::HTTP_2, Ordering::Relaxed);
     }

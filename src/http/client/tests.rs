@@ -94,8 +94,7 @@ async fn a_connection_opened_ahead_of_need_is_the_one_that_is_used() {
         client.warm(&origin, 1);
         client.warm(&origin, 1);
         let (mut stream, _) = listener.accept().await.unwrap();
-        // Time for the connection to be put where it is found.
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        until_ready(&client, url).await;
         let answered = tokio::spawn(async move {
             let mut request = [0; 1024];
             assert!(stream.read(&mut request).await.unwrap() > 0);
@@ -117,7 +116,7 @@ async fn a_connection_that_the_other_side_closed_meanwhile_costs_nothing() {
     let url = "http://registry.test/v2/";
     client.warm(crate::http::origin::SafeUri::parse(url).unwrap().origin(), 1);
     drop(listener.accept().await.unwrap());
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    until_ready(&client, url).await;
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut request = [0; 1024];
@@ -125,4 +124,15 @@ async fn a_connection_that_the_other_side_closed_meanwhile_costs_nothing() {
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
     });
     assert_eq!(client.send(get(url), Duration::from_secs(2)).await.unwrap().status(), 200);
+}
+
+/// Waits until a connection that was opened ahead lies where it is found.
+async fn until_ready(client: &Client, url: &str) {
+    let uri = url.parse().unwrap();
+    let lies_ready = async {
+        while client.connector.ready_for(&uri) == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), lies_ready).await.unwrap();
 }

@@ -161,3 +161,13 @@ async fn where_clients_follow_redirects_themselves_no_blob_is_fetched() {
     world.get(&world.target(&format!("manifests/{manifest}"))).await;
     assert_eq!(world.cloud.journal().count_where(|entry| entry.path.contains("/blobs/")), 0);
 }
+
+#[tokio::test]
+async fn connections_are_kept_ready_for_who_pulled_and_for_nobody_else() {
+    let world = World::new().await;
+    world.upstream.stay_warm();
+    assert!(world.tokens.expected.lock().unwrap().is_empty());
+    world.get(&world.target("manifests/v1")).await;
+    world.upstream.stay_warm();
+    assert_eq!(*world.tokens.expected.lock().unwrap(), [VPC]);
+}

@@ -47,6 +47,7 @@ pub(super) struct Forged {
     pub(super) asked: AtomicUsize,
     /// How often one was refused.
     pub(super) refused: AtomicUsize,
+    pub(super) expected: Mutex<Vec<String>>,
 }
 
 impl ProvideBearer for Forged {
@@ -83,6 +84,10 @@ impl ProvideBearer for Forged {
             self.refused.fetch_add(1, Ordering::SeqCst);
         }
     }
+
+    fn expect(&self, host: &RegistryHost) {
+        self.expected.lock().unwrap().push(host.to_string());
+    }
 }
 
 /// What can be set up differently.
@@ -114,6 +119,7 @@ pub(super) struct World {
     pub(super) cloud: CloudSim,
     pub(super) tokens: Arc<Forged>,
     pub(super) image: Image,
+    pub(super) upstream: Arc<Upstream>,
     pub(super) address: SocketAddr,
     client: Client,
     shutdown: watch::Sender<bool>,
@@ -187,7 +193,7 @@ impl World {
             },
         );
         let domains = [VPC, PUBLIC].map(|domain| RegistryHost::parse(domain).unwrap()).to_vec();
-        let table = Arc::new(ArcSwap::from_pointee(Table::build([(domains, upstream)])));
+        let table = Arc::new(ArcSwap::from_pointee(Table::build([(domains, Arc::clone(&upstream))])));
         let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, mut stopped) = watch::channel(false);
@@ -197,7 +203,7 @@ impl World {
             })
             .await;
         });
-        Self { cloud, tokens, image, address, client, shutdown, served }
+        Self { cloud, tokens, image, upstream, address, client, shutdown, served }
     }
 
     pub(super) fn shut_down(&self) {
