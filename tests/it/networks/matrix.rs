@@ -62,6 +62,17 @@ fn each_combination_is_a_good_configuration() {
     }
 }
 
+/// Where the README tells of networks, its blocks are these files.
+#[test]
+fn what_the_readme_shows_is_what_is_tested() {
+    let readme = std::fs::read_to_string(FilePath::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let Some((_, section)) = readme.split_once("<!-- networks -->") else { return };
+    for case in &CASES {
+        let text = std::fs::read_to_string(file(case.name, "rrsa")).unwrap();
+        assert!(section.contains(&format!("```yaml\n{text}```")), "{} differs", case.name);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_combination_pulls_over_its_own_ways() {
     let mut all = tokio::task::JoinSet::new();
