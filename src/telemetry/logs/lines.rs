@@ -1,7 +1,7 @@
 //! Lines on their way to standard error, written by a thread of their own.
 //!
-//! A pull never waits for whoever reads the log: its lines are taken at once and written together some milliseconds
-//! later, one system call for many. A reader that has stopped costs lines, never pulls; how many is said once it goes on.
+//! A pull never waits for whoever reads the log. A line that comes alone is written at once; those that come in a storm are
+//! gathered for some milliseconds and written by one system call. A reader that has stopped costs lines, never pulls; how many is said once it goes on.
 //! Everything taken is written before [`Flusher`] is gone.
 
 use std::io::Write;
@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// How long lines are gathered: nothing to a person who reads along, and at most 200 writes a second.
@@ -59,13 +60,14 @@ impl Shared {
 
 fn write_all(shared: &Shared, mut out: impl Write) {
     let mut bytes = Vec::new();
+    let mut written: Option<Instant> = None;
     loop {
         let waiting = shared.waiting();
         let idle = |waiting: &mut Waiting| waiting.bytes.is_empty() && !waiting.ended;
         let mut waiting = shared.changed.wait_while(waiting, idle).unwrap_or_else(PoisonError::into_inner);
-        if !waiting.ended {
-            let gathering = |waiting: &mut Waiting| !waiting.ended;
-            let gathered = shared.changed.wait_timeout_while(waiting, GATHERING, gathering);
+        let gathering = written.map_or(Duration::ZERO, |at| GATHERING.saturating_sub(at.elapsed()));
+        if !gathering.is_zero() {
+            let gathered = shared.changed.wait_timeout_while(waiting, gathering, |waiting| !waiting.ended);
             (waiting, _) = gathered.unwrap_or_else(PoisonError::into_inner);
         }
         std::mem::swap(&mut bytes, &mut waiting.bytes);
@@ -73,6 +75,7 @@ fn write_all(shared: &Shared, mut out: impl Write) {
         drop(waiting);
         // A log that cannot be written has nobody to be told.
         out.write_all(&bytes).and_then(|()| out.flush()).ok();
+        written = Some(Instant::now());
         if lost > 0 {
             tracing::warn!(lines = lost, "lines of the log were lost: its reader was too slow");
         }
