@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 use super::Tools;
 use super::report::Finding;
 use crate::error::diagnosis::{Names, Row, Sign};
-use crate::http::origin::Origin;
+use crate::http::origin::{Origin, SafeUri};
 
 /// The port of everything that is asked; a host override may name another.
 const HTTPS: u16 = 443;
@@ -122,6 +122,23 @@ async fn tls(tools: &Tools<'_>, role: Role, origin: &Origin, found: &mut Vec<Fin
         Err(error) => Finding::error(step, error),
     });
     reached.is_ok()
+}
+
+/// Whether the blob proxy answers, where one is configured. Blobs come without it too, so nothing fails.
+pub(super) async fn blob_proxy(tools: &Tools<'_>) -> Option<Finding> {
+    let url = tools.config.network.blob_proxy.as_deref()?;
+    let origin = SafeUri::parse(url).ok()?.origin().clone();
+    let addresses = tools.client.addresses(origin.host(), origin.port()).await.unwrap_or_default();
+    for address in &addresses {
+        let begun = Instant::now();
+        if let Ok(Ok(_)) = timeout(CONNECT_TIME, TcpStream::connect(address)).await {
+            let finding = Finding::good("blob proxy", format!("{address} answers"));
+            return Some(finding.asked(origin.host(), Some(begun.elapsed())));
+        }
+    }
+    let text = format!("nothing answers at {url}: blobs come directly");
+    let fix = "start the proxy, or take network.blobProxy out of the configuration";
+    Some(Finding::warning("blob proxy", text, Sign::NoConnection).fix(fix))
 }
 
 /// The same findings for a host that others can stand in for.

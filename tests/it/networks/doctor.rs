@@ -14,8 +14,12 @@ const API: &str = "cr-vpc.cn-hangzhou.aliyuncs.com";
 
 /// Every finding about the way to the cloud that is not good, as outcome, step and fix.
 async fn complaints(network: &Network) -> Vec<[String; 3]> {
+    complaints_with(&network.config(Method::Rrsa)).await
+}
+
+async fn complaints_with(config: &str) -> Vec<[String; 3]> {
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), network.config(Method::Rrsa)).unwrap();
+    std::fs::write(file.path(), config).unwrap();
     let mut doctor = Command::new(env!("CARGO_BIN_EXE_acr-pull-proxy"));
     doctor.env_clear().args(["doctor", "--output", "json", "--instance", "cri-abcd1234efgh5678", "--config"]);
     doctor.arg(file.path());
@@ -25,7 +29,8 @@ async fn complaints(network: &Network) -> Vec<[String; 3]> {
     let findings = answer["findings"].as_array().unwrap().iter();
     let of_the_way = findings.filter(|finding| {
         let step = text(finding, "step");
-        ["name of", "route to", "TLS of"].iter().any(|part| step.starts_with(part)) && finding["outcome"] != "ok"
+        ["name of", "route to", "TLS of", "blob proxy"].iter().any(|part| step.starts_with(part))
+            && finding["outcome"] != "ok"
     });
     of_the_way.map(|finding| ["outcome", "step", "fix"].map(|key| text(finding, key))).collect()
 }
@@ -82,4 +87,17 @@ async fn an_address_that_does_not_answer_beside_one_that_does_is_a_warning() {
     network.instead = vec![(VPC.to_owned(), format!("[\"{closed}\", \"{living}\"]"))];
     let [half] = &complaints(&network).await[..] else { panic!("one finding") };
     assert_eq!((half[0].as_str(), half[1].as_str()), ("warning", "route to the registry"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blob_proxy_that_does_not_answer_is_a_warning() {
+    let network = vpc_only().await;
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (proxy, expected) in [(closed, 1), (network.cloud.tls_addr(), 0)] {
+        let with = format!("network:\n  blobProxy: http://{proxy}\n");
+        let config = network.config(Method::Rrsa).replace("network:\n", &with);
+        let found = complaints_with(&config).await;
+        assert_eq!(found.len(), expected, "{found:?}");
+        assert!(found.iter().all(|[outcome, step, _]| outcome == "warning" && step == "blob proxy"), "{found:?}");
+    }
 }
