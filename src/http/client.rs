@@ -213,7 +213,8 @@ impl Client {
         request: http::Request<Body>,
         within: Duration,
     ) -> Result<http::Response<Body>, ClientError> {
-        let host = request.uri().host().unwrap_or("the URL without a host").to_owned();
+        let uri = request.uri().clone();
+        let host = uri.host().unwrap_or("the URL without a host").to_owned();
         let answer = async {
             match &self.pool {
                 Pool::Tasks(pool) => match pool.request(request).await {
@@ -228,7 +229,10 @@ impl Client {
         match tokio::time::timeout(within, answer).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(driven::Failure::Connect(source))) => Err(unreachable(host, source)),
-            Ok(Err(driven::Failure::Closed(source))) => Err(ClientError::Closed { host, source }),
+            Ok(Err(driven::Failure::Closed(source))) => {
+                self.connector.forget(&uri);
+                Err(ClientError::Closed { host, source })
+            }
             Err(_) => Err(ClientError::Timeout { host, after: within }),
         }
     }

@@ -84,6 +84,11 @@ impl Connector {
         self.ready.count(uri)
     }
 
+    /// Lets go of the connections to an origin that lie ready.
+    pub(super) fn forget(&self, uri: &http::Uri) {
+        self.ready.forget(uri);
+    }
+
     /// Opens a new connection.
     fn open(&mut self, uri: http::Uri) -> impl Future<Output = Result<Stream, BoxError>> + Send + use<> {
         let connecting = self.https.call(uri);

@@ -85,7 +85,11 @@ impl Pool {
             match link.ask(request).await {
                 Ok(head) => return Ok(self.attach(key, link, head)),
                 Err((Some(unsent), _)) => request = unsent,
-                Err((None, error)) => return Err(Failure::Closed(error)),
+                Err((None, error)) => {
+                    // What cut this one off has cut off those beside it.
+                    self.idle.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+                    return Err(Failure::Closed(error));
+                }
             }
         }
         let mut link = self.connect(&key).await.map_err(Failure::Connect)?;
