@@ -8,8 +8,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::output::Failure;
-use super::service_manager;
 use super::version::COMMIT;
+use super::{process, service_manager};
 use crate::app::{App, Sockets, StartError, Surroundings};
 use crate::config::{Environment, Loaded, Overlay, Unusable, Watch};
 use crate::containerd::Lookup;
@@ -38,6 +38,7 @@ pub(super) fn run(path: &Path, environment: Environment, overlay: Overlay) -> Re
     for note in &notes {
         tracing::warn!(source = %path.display(), %note, "the configuration has a remark");
     }
+    process::raise_open_files();
     let inherited = service_manager::inherited_socket()?;
     let runtime = runtime().map_err(|error| system("no threads can be started", &error))?;
     runtime.block_on(async {
@@ -71,7 +72,10 @@ fn runtime() -> io::Result<Runtime> {
 }
 
 fn not_started(error: &StartError) -> Failure {
-    Failure::runtime(chain(error), error.advice())
+    match error {
+        StartError::ClientAuth(_) | StartError::Certificate(_) => Failure::usage(chain(error), error.advice()),
+        _ => Failure::runtime(chain(error), error.advice()),
+    }
 }
 
 /// Until SIGTERM or SIGINT; goes over to a new configuration on SIGHUP and when the file has changed.

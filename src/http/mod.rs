@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod body;
+pub mod certificate;
 pub mod client;
 mod connector;
 mod dial;

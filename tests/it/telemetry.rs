@@ -1,5 +1,6 @@
 //! What the daemon says about itself, read by those who will read it: Prometheus, promtool, and a log collector.
 
+mod dashboard;
 mod prometheus;
 
 use std::collections::BTreeSet;

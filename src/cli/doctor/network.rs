@@ -8,8 +8,8 @@ use futures_util::future::join_all;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use super::Tools;
-use super::report::Finding;
+use super::report::{Finding, Outcome};
+use super::{Tools, tls};
 use crate::error::diagnosis::{Names, Row, Sign};
 use crate::http::origin::{Origin, SafeUri};
 
@@ -55,7 +55,13 @@ impl Role {
 pub(super) async fn way(tools: &Tools<'_>, role: Role, host: &str, found: &mut Vec<Finding>) -> bool {
     let Ok(origin) = Origin::https(host) else { return false };
     let Some(addresses) = name(tools, role, &origin, found).await else { return false };
-    route(role, &origin, &addresses, found).await && tls(tools, role, &origin, found).await
+    if !route(role, &origin, &addresses, found).await {
+        return false;
+    }
+    let greeting = tls::greeting(tools, role.as_str(), &origin).await;
+    let stands = greeting.outcome == Outcome::Ok;
+    found.push(greeting);
+    stands
 }
 
 async fn name(tools: &Tools<'_>, role: Role, origin: &Origin, found: &mut Vec<Finding>) -> Option<Vec<SocketAddr>> {
@@ -111,17 +117,6 @@ async fn route(role: Role, origin: &Origin, addresses: &[SocketAddr], found: &mu
         }
     }
     best.is_some()
-}
-
-async fn tls(tools: &Tools<'_>, role: Role, origin: &Origin, found: &mut Vec<Finding>) -> bool {
-    let step = format!("TLS of the {}", role.as_str());
-    let begun = Instant::now();
-    let reached = tools.client.reach(origin).await;
-    found.push(match &reached {
-        Ok(()) => Finding::good(step, "the certificate is good").asked(origin.host(), Some(begun.elapsed())),
-        Err(error) => Finding::error(step, error),
-    });
-    reached.is_ok()
 }
 
 /// Whether the blob proxy answers, where one is configured. Blobs come without it too, so nothing fails.
