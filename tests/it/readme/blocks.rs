@@ -47,6 +47,7 @@ pub(crate) const CONFIGURATION: Block =
 pub(crate) const INSTALL: Block =
     block(SYSTEMD, "sh", "install -m 0755 acr-pull-proxy /usr/local/bin/\ninstall", ON_A_NODE);
 pub(crate) const ACCESS_KEY: Block = block(SYSTEMD, "sh", "install -D -m 0644 access-key.conf", ON_A_NODE);
+pub(crate) const KUBELET: Block = block(SYSTEMD, "sh", "install -D -m 0644 credential-provider.yaml", ON_A_NODE);
 pub(crate) const VERIFY: Block = block(SYSTEMD, "sh", "systemctl status acr-pull-proxy", ON_A_NODE);
 pub(crate) const UPGRADE: Block =
     block(SYSTEMD, "sh", "install -m 0755 acr-pull-proxy /usr/local/bin/\nsystemctl", ON_A_NODE);
@@ -69,6 +70,7 @@ const BLOCKS: &[Block] = &[
     CONFIGURATION,
     INSTALL,
     ACCESS_KEY,
+    KUBELET,
     VERIFY,
     UPGRADE,
     REMOVE,

@@ -41,7 +41,9 @@ impl Site {
             (format!("{UNPACKED}/access-key-id"), key.id),
             (format!("{UNPACKED}/access-key-secret"), key.secret),
         ];
-        for name in [SERVICE, "sysusers.conf", "tmpfiles.conf", "hosts.conf", "access-key.conf"] {
+        for name in
+            [SERVICE, "sysusers.conf", "tmpfiles.conf", "hosts.conf", "access-key.conf", "credential-provider.yaml"]
+        {
             files.push((format!("{UNPACKED}/{name}"), read(name)));
         }
         let files: Vec<_> = files.iter().map(|(path, content)| (path.as_str(), content.as_bytes())).collect();
@@ -87,6 +89,11 @@ async fn the_service_is_installed_verified_upgraded_and_removed_as_its_readme_sa
     for said in ["serving pulls", "\nok\n", &format!("{DOMAIN}: ours"), "Everything that was looked at works."] {
         assert!(told.contains(said), "'{said}' is not in {told}");
     }
+
+    // docker, beside the kubelet, gets the login of the daemon.
+    site.follow(&blocks::KUBELET);
+    let ask = format!("echo {DOMAIN} | docker-credential-acr-pull-proxy get");
+    assert!(machine.run("sh", &["-c", &ask]).contains("\"Secret\":"));
 
     // The key in files, which systemd hands over at the next start.
     site.follow(&blocks::ACCESS_KEY);
