@@ -53,6 +53,9 @@ pub(crate) const UPGRADE: Block =
     block(SYSTEMD, "sh", "install -m 0755 acr-pull-proxy /usr/local/bin/\nsystemctl", ON_A_NODE);
 pub(crate) const REMOVE: Block = block(SYSTEMD, "sh", "acr-pull-proxy hosts uninstall", ON_A_NODE);
 
+pub(crate) const CREDENTIAL_PROVIDER: Block =
+    block(SYSTEMD, "sh", "install -m 0644 credential-provider.yaml", ON_A_NODE);
+
 pub(crate) const TREE: Block = block(DAEMONSET, "", "base/", "the_directories_of_the_daemonset_are_those_it_names");
 pub(crate) const OVERLAY: Block =
     block(DAEMONSET, "sh", "acr-pull-proxy check --config", "an_overlay_is_checked_as_the_readme_says");
@@ -74,6 +77,7 @@ const BLOCKS: &[Block] = &[
     VERIFY,
     UPGRADE,
     REMOVE,
+    CREDENTIAL_PROVIDER,
     TREE,
     OVERLAY,
     KEY_FILES,

@@ -114,6 +114,13 @@ async fn the_service_is_installed_verified_upgraded_and_removed_as_its_readme_sa
     assert!(!fs::read_to_string(machine.path("etc/passwd")).unwrap().contains("acr-pull-proxy"));
     assert!(tokio::net::TcpStream::connect(listen).await.is_err(), "nobody listens");
 
+    // The other ways to a login, whose programs are links to the daemon's.
+    machine.run("mkdir", &["-p", "/etc/kubernetes"]);
+    site.follow(&blocks::CREDENTIAL_PROVIDER);
+    let link = machine.path("usr/local/bin/docker-credential-acr-pull-proxy");
+    assert_eq!(fs::read_link(link).unwrap().to_str(), Some("acr-pull-proxy"));
+    assert!(machine.path("etc/kubernetes/credential-provider.yaml").is_file());
+
     // The key on a node of a cluster, where the daemon's user has no name.
     site.follow(&blocks::KEY_FILES);
     let files = "/etc/acr-pull-proxy/credentials";
