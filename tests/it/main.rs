@@ -8,6 +8,7 @@ mod app;
 mod architecture;
 mod bad_input;
 mod chain;
+mod chaos;
 mod cli;
 mod convert;
 mod data_path;
