@@ -17,6 +17,8 @@ pub(super) enum Kind {
     Moment,
     /// It lasts longer than anybody's patience: pulls may fail, until [`super::HEALED`] after its end.
     Outage,
+    /// The daemon is gone: pulls that were under way or came meanwhile may fail, and none that begins with the new daemon.
+    Killed,
     /// The bytes are wrong and the transport is whole: whoever gets them must notice, and nobody after the end of it.
     Lie,
 }
@@ -147,7 +149,7 @@ impl Plan {
                 moment(format!("clock {off:+} s"), Action::ClockJump(SignedDuration::from_secs(off)))
             }
             64..68 => {
-                let seconds = self.dice.pick(&[5, 20, 600]);
+                let seconds = self.dice.pick(&[10, 20, 60]);
                 moment(format!("lifetimes {seconds} s"), Action::Lifetimes(SignedDuration::from_secs(seconds)))
             }
             68..71 => moment("service-account token rotated".to_owned(), Action::RotateToken),
@@ -168,7 +170,7 @@ impl Plan {
                 Step { lasts: self.dice.millis(500, 3_000), ..step }
             }
             85..90 => moment("replacement".to_owned(), Action::Replace),
-            90..93 => outage("kill -9".to_owned(), Duration::ZERO, Action::Kill),
+            90..93 => Step { kind: Kind::Killed, ..moment("kill -9".to_owned(), Action::Kill) },
             93..95 => self.lie(),
             95..98 => self.outage(),
             98 => outage("names resolve to nothing".to_owned(), self.long(), Action::Names { beside: false }),

@@ -31,7 +31,13 @@ pub(super) struct Samples(Vec<Sample>);
 pub(super) struct Growth {
     pub(super) settled: u64,
     pub(super) end: u64,
-    pub(super) most: u64,
+    most: u64,
+}
+
+impl std::fmt::Display for Growth {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{} when settled, {} at the end, {} at most", self.settled, self.end, self.most)
+    }
 }
 
 impl Samples {

@@ -159,6 +159,7 @@ impl Window {
         match self.kind {
             Kind::Moment => false,
             Kind::Outage => !failure.wrong && self.meets(failure, HEALED),
+            Kind::Killed => !failure.wrong && self.meets(failure, Duration::ZERO),
             Kind::Lie => self.meets(failure, Duration::ZERO),
         }
     }

@@ -25,11 +25,47 @@ pub(super) struct Weather<'a> {
     pub(super) sites: [Site; 2],
     /// Faults that are in force while the next steps are taken.
     faults: JoinSet<()>,
+    revocations: Revocations,
+}
+
+/// When what was issued has been taken back.
+///
+/// The daemon renews what is refused at once, three times in a row (a login, its session and the session before that may go
+/// together); what is refused again within a minute of its issue, a fourth time in a row, it takes for a registry that
+/// refuses everything, and holds off. And one request is tried with one new bearer. Both are meant, so revocations keep
+/// to it: three at most without a quiet minute, and none within the other's request.
+#[derive(Debug, Default)]
+struct Revocations {
+    last: Option<Instant>,
+    in_a_row: u32,
+}
+
+/// Most revocations without a quiet minute.
+const IN_A_ROW: u32 = 3;
+/// A minute, and what an answer may have been on its way.
+const QUIET: Duration = Duration::from_secs(65);
+/// What the request that met the one before may take.
+const APART: Duration = Duration::from_secs(4);
+
+impl Revocations {
+    /// Whether there may be one now; it is counted then.
+    fn may(&mut self) -> bool {
+        let since = self.last.map_or(QUIET, |last| last.elapsed());
+        if since >= QUIET {
+            self.in_a_row = 0;
+        }
+        let may = since >= APART && self.in_a_row < IN_A_ROW;
+        if may {
+            self.in_a_row += 1;
+            self.last = Some(Instant::now());
+        }
+        may
+    }
 }
 
 impl<'a> Weather<'a> {
     pub(super) fn new(cloud: &'a CloudSim, record: Record, sites: [Site; 2]) -> Self {
-        Self { cloud, record, sites, faults: JoinSet::new() }
+        Self { cloud, record, sites, faults: JoinSet::new(), revocations: Revocations::default() }
     }
 
     /// Takes steps until `end`, and ends whatever is in force then.
@@ -66,11 +102,13 @@ impl<'a> Weather<'a> {
                 return;
             }
             Action::Revoke(revoked) => self.revoke(revoked),
-            Action::ClockJump(offset) => {
+            // What was issued before may have expired at once, or have been issued in the future.
+            Action::ClockJump(offset) if self.revocations.may() => {
                 self.cloud.clock().set_offset(offset);
                 // The kubelet, whose clock is the cloud's here, would have renewed the token in time.
                 self.cloud.rotate_oidc_token().expect("a token file");
             }
+            Action::ClockJump(_) => {}
             Action::Lifetimes(lifetime) => self.cloud.configure(|settings| {
                 settings.realm.bearer_lifetime = lifetime;
                 settings.blob_url.lifetime = lifetime;
@@ -121,8 +159,8 @@ impl<'a> Weather<'a> {
     }
 
     /// What issued the revoked is asked again, and so everything below it goes too.
-    fn revoke(&self, revoked: Revoked) {
-        if revoked == Revoked::Nothing {
+    fn revoke(&mut self, revoked: Revoked) {
+        if revoked == Revoked::Nothing || !self.revocations.may() {
             return;
         }
         match revoked {
