@@ -34,7 +34,7 @@ pub(super) struct Failed {
 
 /// Pulls `image` once and compares every byte; gives how often a body had to be continued.
 pub(super) async fn pull(address: SocketAddr, image: &Image, dice: &mut Dice) -> Result<u64, Failed> {
-    let pull = Pull { address, client: Client::builder(TokioExecutor::new()).build_http() };
+    let mut pull = Pull { address, client: Client::builder(TokioExecutor::new()).build_http(), asked: 0 };
     match tokio::time::timeout(PATIENCE, pull.run(image, dice)).await {
         Ok(result) => result,
         Err(_) => Err(failed(format!("not over after {PATIENCE:?}"))),
@@ -44,10 +44,12 @@ pub(super) async fn pull(address: SocketAddr, image: &Image, dice: &mut Dice) ->
 struct Pull {
     address: SocketAddr,
     client: Client<HttpConnector, Empty<Bytes>>,
+    /// Requests made so far; all but the first find a kept connection.
+    asked: u32,
 }
 
 impl Pull {
-    async fn run(&self, image: &Image, dice: &mut Dice) -> Result<u64, Failed> {
+    async fn run(&mut self, image: &Image, dice: &mut Dice) -> Result<u64, Failed> {
         let head = self.ask(Method::HEAD, &manifest(TAG), None).await?;
         let digest = head.headers().get("docker-content-digest").and_then(|value| value.to_str().ok());
         if digest != Some(&image.digest) {
@@ -65,7 +67,7 @@ impl Pull {
     }
 
     /// Reads one manifest or blob to its end, and compares it.
-    async fn content(&self, path: &str, expected: &Bytes) -> Result<u64, Failed> {
+    async fn content(&mut self, path: &str, expected: &Bytes) -> Result<u64, Failed> {
         let (mut got, mut resumed, mut fruitless) = (Vec::with_capacity(expected.len()), 0, 0);
         loop {
             let from = got.len();
@@ -96,13 +98,20 @@ impl Pull {
         }
     }
 
-    async fn ask(&self, method: Method, path: &str, from: Option<usize>) -> Result<Response<Incoming>, Failed> {
-        let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
-        if let Some(from) = from {
-            request = request.header(RANGE, format!("bytes={from}-"));
+    async fn ask(&mut self, method: Method, path: &str, from: Option<usize>) -> Result<Response<Incoming>, Failed> {
+        let request = || {
+            let mut request = Request::builder().method(method.clone()).uri(format!("http://{}{path}", self.address));
+            if let Some(from) = from {
+                request = request.header(RANGE, format!("bytes={from}-"));
+            }
+            request.header(HOST, self.address.to_string()).body(Empty::new()).expect("a valid request")
+        };
+        let mut answer = self.client.request(request()).await;
+        if self.asked > 0 && answer.as_ref().is_err_and(|error| !error.is_connect()) {
+            answer = self.client.request(request()).await;
         }
-        let request = request.header(HOST, self.address.to_string()).body(Empty::new()).expect("a valid request");
-        let response = self.client.request(request).await.map_err(|error| failed(format!("{path}: {error:?}")))?;
+        let response = answer.map_err(|error| failed(format!("{path}: {error:?}")))?;
+        self.asked += 1;
         if response.status().is_success() {
             return Ok(response);
         }
