@@ -19,6 +19,7 @@ mod manifests;
 mod messages;
 mod oci_client;
 mod page;
+mod peers;
 mod policy;
 mod pull;
 mod readme;

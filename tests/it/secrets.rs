@@ -88,6 +88,7 @@ fn given(cloud: &CloudSim, service: Service) -> String {
     found.join(" ")
 }
 
+/// Check 22 (`tests/it/peers.rs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_leaves_the_daemon_with_any_method_through_renewals_and_faults() {
     let methods = Method::ALL.map(|method| tokio::spawn(drive(method)));

@@ -95,6 +95,7 @@ impl Site {
     }
 }
 
+/// Check 17 (`tests/it/peers.rs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn containerd_reads_what_install_writes_and_no_more_after_uninstall() {
     let site = Site::start().await;
@@ -139,6 +140,7 @@ async fn strict_and_fallback_files_of_our_own_are_read_too() {
     assert!(fs::read_dir(site.containerd.certs_dir()).unwrap().next().is_none(), "the directory was ours");
 }
 
+/// Check 18 (`tests/it/peers.rs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_that_is_gone_costs_a_pull_less_than_a_second() {
     let site = Site::start().await;
