@@ -74,6 +74,7 @@ async fn no_pull_fails_that_a_retry_could_have_saved() {
 }
 
 /// The soak, with a containerd among the clients or without.
+#[expect(clippy::print_stdout, reason = "the seed and the figures are what somebody runs it for")]
 async fn soak(containerd: bool) {
     let (length, seed) = (length(), seed());
     println!("ACR_SOAK={}s ACR_SOAK_SEED={seed}", length.as_secs());

@@ -46,9 +46,11 @@ impl Site {
     }
 
     /// Reads another good configuration.
-    pub(super) fn configure(&mut self, names: Names, blobs: Option<String>) {
+    pub(super) fn configure(&mut self, names: Names, blobs: Option<&str>) {
         self.names = names;
-        self.blobs = blobs.unwrap_or_else(|| std::mem::take(&mut self.blobs));
+        if let Some(blobs) = blobs {
+            blobs.clone_into(&mut self.blobs);
+        }
         self.write(&self.text());
     }
 

@@ -133,7 +133,7 @@ impl<'a> Weather<'a> {
             }
             Action::Reload { connections, part_mib } => {
                 let blobs = format!("blobs:\n  connections: {connections}\n  partSize: {part_mib}MiB\n");
-                self.configure(Names::Good, Some(blobs));
+                self.configure(Names::Good, Some(&blobs));
             }
             Action::BrokenFile => {
                 self.sites.iter().for_each(Site::break_file);
@@ -152,9 +152,9 @@ impl<'a> Weather<'a> {
         self.record.close(open);
     }
 
-    fn configure(&mut self, names: Names, blobs: Option<String>) {
+    fn configure(&mut self, names: Names, blobs: Option<&str>) {
         for site in &mut self.sites {
-            site.configure(names, blobs.clone());
+            site.configure(names, blobs);
         }
     }
 
