@@ -16,7 +16,7 @@ use crate::http::headers::X_REQUEST_ID;
 use crate::oci::{Reference, RepositoryName, Resource};
 use crate::telemetry::logs;
 use crate::telemetry::metrics::{Answered, InstanceMetrics, Kind, Method};
-use crate::telemetry::pulls::{Outcome, RecentPull, RecentPulls, Resumes};
+use crate::telemetry::pulls::{FromMemory, Outcome, RecentPull, RecentPulls, Resumes};
 use crate::upstream::{Place, Upstream};
 
 /// Status under which a request is counted whose client left before the answer, as nginx counts it.
@@ -123,6 +123,7 @@ struct Ending {
     head: Instant,
     passage: Passage,
     resumes: u32,
+    from_memory: bool,
 }
 
 impl Exchange {
@@ -137,11 +138,14 @@ impl Exchange {
             response.headers_mut().insert(X_REQUEST_ID, id);
         }
         let resumes: Resumes = response.extensions_mut().remove().unwrap_or_default();
+        let from_memory = response.extensions_mut().remove::<FromMemory>().is_some();
         let status = response.status().as_u16();
         let head = Instant::now();
         let mut this = self;
         response.map(|body| {
-            metered(body, move |passage| this.end(&Ending { status, head, passage, resumes: resumes.so_far() }))
+            metered(body, move |passage| {
+                this.end(&Ending { status, head, passage, resumes: resumes.so_far(), from_memory });
+            })
         })
     }
 
@@ -169,7 +173,7 @@ impl Exchange {
     /// Says what became of a pull: content that moved is for the audit log, all else for whoever looks closely.
     fn tell(&self, about: &About, pulled: &Pulled, ending: &Ending, took: Duration) {
         let About { kind, method, .. } = *about;
-        let Ending { status, resumes, passage: Passage { bytes, .. }, .. } = *ending;
+        let Ending { status, resumes, from_memory, passage: Passage { bytes, .. }, .. } = *ending;
         let outcome = outcome(ending);
         let instance = pulled.upstream.instance();
         let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
@@ -186,6 +190,7 @@ impl Exchange {
                 bytes,
                 milliseconds,
                 resumes,
+                from_memory,
                 outcome = outcome.as_str(),
                 role = pulled.upstream.role(),
                 "pulled"
@@ -217,6 +222,7 @@ impl Exchange {
                 bytes,
                 took,
                 resumes,
+                from_memory,
                 outcome,
                 request_id: self.id.as_str().to_owned(),
             });
@@ -238,7 +244,7 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         if !self.ended {
             let passage = Passage { bytes: 0, first_byte: None, end: End::Dropped };
-            self.end(&Ending { status: CLIENT_LEFT, head: Instant::now(), passage, resumes: 0 });
+            self.end(&Ending { status: CLIENT_LEFT, head: Instant::now(), passage, resumes: 0, from_memory: false });
         }
     }
 }

@@ -8,7 +8,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -17,10 +16,10 @@ use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceBuilder};
 use tracing::Instrument;
 
+use super::Rules;
 use super::exchange::{Exchange, RequestIds, Subject};
 use super::handler::Handler;
 use super::respond::Refusal;
-use super::route::Table;
 use crate::http::Body;
 use crate::http::body::metered;
 use crate::telemetry::metrics::Metrics;
@@ -36,8 +35,8 @@ type Verdict = Result<Response<Body>, Refusal>;
 type Answering<T> = Pin<Box<dyn Future<Output = Result<T, Infallible>> + Send>>;
 
 /// Builds the column, outermost first.
-pub(super) fn stack(table: Arc<ArcSwap<Table>>, metrics: &Metrics, in_flight: usize) -> Stack {
-    let handler = Arc::new(Handler::new(table, metrics.unrouted()));
+pub(super) fn stack(rules: Rules, metrics: &Metrics, in_flight: usize) -> Stack {
+    let handler = Arc::new(Handler::new(rules, metrics.unrouted()));
     let ids = Arc::new(RequestIds::new());
     let recent = metrics.recent_pulls().clone();
     let permits = Arc::new(Semaphore::new(in_flight));
