@@ -84,7 +84,7 @@ async fn soak(containerd: bool) {
     let sites = [Site::start("stays", &cloud).await, Site::start("is replaced and killed", &cloud).await];
     let record = Record::new();
     let end = Instant::now() + length;
-    let samples = tokio::spawn(Samples::take(sites[0].daemon.pid(), end));
+    let samples = tokio::spawn(Samples::take(sites[0].daemon.pid(), sites[0].daemon.admin, end));
 
     let ended = Arc::new(AtomicBool::new(false));
     let mut clients = JoinSet::new();

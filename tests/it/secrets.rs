@@ -249,6 +249,7 @@ async fn a_key_in_the_configuration_is_masked_where_the_configuration_is_shown()
     }
 }
 
+/// Check 22 (`tests/it/peers.rs`).
 #[tokio::test]
 async fn the_memory_of_the_daemon_ends_in_no_file_and_no_other_process() {
     let cloud = CloudSim::start().await.unwrap();

@@ -123,20 +123,26 @@ const BRIEF: Duration = Duration::from_millis(1_500);
 /// silent for 9 s, and all tries of one request have 20.
 const SLOW_APART: u64 = 25;
 
+/// Within this, a bucket does not call a URL expired twice: one that was fetched a moment ago and is refused again is not
+/// asked for a third time, since no URL is born expired.
+const EXPIRED_APART: u64 = 20;
+
 /// The next steps, for as long as somebody asks.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) dice: Dice,
     since_slow: u64,
+    since_expired: u64,
 }
 
 impl Plan {
     pub(super) const fn new(seed: u64) -> Self {
-        Self { dice: Dice::new(seed), since_slow: 0 }
+        Self { dice: Dice::new(seed), since_slow: 0, since_expired: EXPIRED_APART }
     }
 
     pub(super) fn next(&mut self) -> Step {
         self.since_slow += 1;
+        self.since_expired += 1;
         match self.dice.below(100) {
             0..44 => self.strikes(),
             44..52 => self.brief(),
@@ -182,7 +188,7 @@ impl Plan {
     fn strikes(&mut self) -> Step {
         let service = self.dice.pick(&SERVICES);
         let slow_allowed = self.since_slow > SLOW_APART;
-        let (name, effect, slow) = match self.dice.below(12) {
+        let (name, effect, once) = match self.dice.below(12) {
             0 | 1 => self.bad_answer(),
             2 => {
                 let mut headers = Vec::new();
@@ -194,18 +200,24 @@ impl Plan {
             }
             3 => ("closed before the head".to_owned(), Effect::CloseBeforeHead, false),
             4 => ("connection refused".to_owned(), Effect::RefuseConnection, false),
-            5 if slow_allowed => ("silence".to_owned(), Effect::Silence, true),
-            6 if slow_allowed => ("stall".to_owned(), Effect::StallAfter(self.dice.below(200_000)), true),
+            5 if slow_allowed => {
+                self.since_slow = 0;
+                ("silence".to_owned(), Effect::Silence, true)
+            }
+            6 if slow_allowed => {
+                self.since_slow = 0;
+                ("stall".to_owned(), Effect::StallAfter(self.dice.below(200_000)), true)
+            }
             7 => ("delay".to_owned(), Effect::Delay(self.dice.millis(100, 2_000)), false),
             8 if service == Service::Sts => ("302 of a throttle".to_owned(), Effect::Throttle302, false),
-            8 => ("expired signature".to_owned(), Effect::ExpiredSignature, false),
+            8 if self.since_expired > EXPIRED_APART => {
+                self.since_expired = 0;
+                ("expired signature".to_owned(), Effect::ExpiredSignature, true)
+            }
             9 | 10 => ("cut".to_owned(), Effect::CutAfter(self.dice.below(400_000)), false),
             _ => ("reset".to_owned(), Effect::ResetAfter(self.dice.below(400_000)), false),
         };
-        if slow {
-            self.since_slow = 0;
-        }
-        let times = if slow { 1 } else { self.dice.between(1, 2) };
+        let times = if once { 1 } else { self.dice.between(1, 2) };
         let name = format!("{service:?}: {name}, {times} x");
         let fault = Box::new(Fault::on(service, effect).times(times));
         Step { lasts: STRIKES_WITHIN, ..moment(name, Action::Fault(fault, issued_by(service))) }

@@ -1,9 +1,12 @@
 //! The memory and the file descriptors of a process over time.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
+
+use crate::support::node::get;
 
 /// How often is looked.
 const EVERY: Duration = Duration::from_millis(500);
@@ -31,25 +34,26 @@ pub(super) struct Samples(Vec<Sample>);
 pub(super) struct Growth {
     pub(super) settled: u64,
     pub(super) end: u64,
-    most: u64,
+    /// Means of all parts, one after the other.
+    course: [u64; SHARE as usize],
 }
 
 impl std::fmt::Display for Growth {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "{} when settled, {} at the end, {} at most", self.settled, self.end, self.most)
+        write!(out, "{} when settled, {} at the end; on the way {:?}", self.settled, self.end, self.course)
     }
 }
 
 impl Samples {
-    /// Looks at `pid` until `end`.
-    pub(super) async fn take(pid: u32, end: Instant) -> Self {
+    /// Looks at `daemon` until `end`.
+    pub(super) async fn take(pid: u32, admin: SocketAddr, end: Instant) -> Self {
         let begun = Instant::now();
         let mut samples = Vec::new();
         while Instant::now() < end {
             samples.push(Sample {
                 at: begun.elapsed(),
                 resident_kib: resident_kib(pid),
-                descriptors: descriptors(pid),
+                descriptors: descriptors(admin).await,
             });
             sleep(EVERY).await;
         }
@@ -73,8 +77,11 @@ impl Samples {
             let values: Vec<u64> = self.0.iter().filter(|sample| (from..=to).contains(&sample.at)).map(&of).collect();
             values.iter().sum::<u64>() / (values.len() as u64).max(1)
         };
-        let most = self.0.iter().map(&of).max().unwrap_or_default();
-        Growth { settled: mean(settled, settled + share), end: mean(whole - share, whole), most }
+        let course = std::array::from_fn(|part| {
+            let part = u32::try_from(part).expect("a small number");
+            mean(share * part, share * (part + 1))
+        });
+        Growth { settled: mean(settled, settled + share), end: mean(whole - share, whole), course }
     }
 }
 
@@ -85,7 +92,9 @@ pub(crate) fn resident_kib(pid: u32) -> u64 {
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
-/// Open file descriptors.
-pub(crate) fn descriptors(pid: u32) -> u64 {
-    fs::read_dir(format!("/proc/{pid}/fd")).expect("the process is there").count() as u64
+/// Open file descriptors, as the process counts them itself: it lets nobody but root look.
+async fn descriptors(admin: SocketAddr) -> u64 {
+    let (_, metrics) = get(admin, "/metrics").await;
+    let count = metrics.lines().find_map(|line| line.strip_prefix("process_open_fds "));
+    count.and_then(|count| count.parse().ok()).expect("the metric")
 }

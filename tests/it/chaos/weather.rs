@@ -26,7 +26,13 @@ pub(super) struct Weather<'a> {
     /// Faults that are in force while the next steps are taken.
     faults: JoinSet<()>,
     revocations: Revocations,
+    /// When one of the services behind a token last failed.
+    chain_failed: Option<Instant>,
 }
+
+/// How far faults of STS, Container Registry and realm are apart. A pull that needs all three waits for some 10 s in all, and a
+/// throttling is obeyed with the fleet in mind: two such faults in one chain are an outage.
+const CHAIN_APART: Duration = Duration::from_secs(15);
 
 /// When what was issued has been taken back.
 ///
@@ -65,13 +71,16 @@ impl Revocations {
 
 impl<'a> Weather<'a> {
     pub(super) fn new(cloud: &'a CloudSim, record: Record, sites: [Site; 2]) -> Self {
-        Self { cloud, record, sites, faults: JoinSet::new(), revocations: Revocations::default() }
+        Self { cloud, record, sites, faults: JoinSet::new(), revocations: Revocations::default(), chain_failed: None }
     }
 
     /// Takes steps until `end`, and ends whatever is in force then.
     pub(super) async fn blow(&mut self, plan: &mut Plan, end: Instant) {
         while Instant::now() < end {
             let step = plan.next();
+            if !self.may(&step) {
+                continue;
+            }
             self.take(step).await;
             // Hours of requests would fill the memory of the simulator.
             self.cloud.journal().clear();
@@ -82,6 +91,18 @@ impl<'a> Weather<'a> {
         self.cloud.faults().clear();
         self.cloud.clock().set_offset(jiff::SignedDuration::ZERO);
         self.cloud.rotate_oidc_token().expect("a token file");
+    }
+
+    /// Whether a step may come already.
+    fn may(&mut self, step: &Step) -> bool {
+        if !matches!(step.action, Action::Fault(_, revoked) if revoked != Revoked::Nothing) {
+            return true;
+        }
+        let may = self.chain_failed.is_none_or(|last| last.elapsed() >= CHAIN_APART);
+        if may {
+            self.chain_failed = Some(Instant::now());
+        }
+        may
     }
 
     async fn take(&mut self, step: Step) {

@@ -190,6 +190,7 @@ async fn a_daemon_that_is_gone_costs_a_pull_less_than_a_second() {
     }
 }
 
+/// Check 18 (`tests/it/peers.rs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn with_strict_a_pull_fails_at_once_where_the_daemon_is_gone_and_works_again_after_uninstall() {
     let site = Site::start().await;

@@ -152,15 +152,18 @@ pub(super) const CHECKS: &[Check] = &[
         shown_by: &[
             ("tests/it/bad_input.rs", "writes_are_refused_by_method"),
             ("src/proxy/tests/bad_input.rs", "what_is_no_pull_is_refused_without_a_request_to_the_upstream"),
+            ("tests/it/malformed.rs", "ten_thousand_malformed_requests_change_nothing"),
         ],
     },
     Check {
         number: 15,
-        what: "An `Authorization` of the client goes nowhere.",
+        what: "An `Authorization` of the client is the daemon's token or nothing, and goes nowhere.",
         open: None,
         shown_by: &[
             ("tests/it/data_path.rs", "the_request_to_the_bucket_is_built_from_nothing"),
             ("src/proxy/tests/manifests.rs", "a_client_cannot_put_its_own_credentials_or_ranges_in"),
+            ("tests/it/callers.rs", "who_does_not_know_the_token_gets_nothing_and_costs_nothing"),
+            ("src/proxy/caller/tests.rs", "the_token_is_taken_in_both_forms_and_in_no_other"),
         ],
     },
     Check {
@@ -203,6 +206,14 @@ pub(super) const CHECKS: &[Check] = &[
         shown_by: &[
             ("tests/it/manifests.rs", "the_daemon_is_there_before_the_cluster_is_and_is_replaced_without_a_gap"),
             ("tests/it/image.rs", "a_node_pulls_through_the_daemon_in_its_image"),
+            (
+                "tests/it/hosts/with_containerd.rs",
+                "with_strict_a_pull_fails_at_once_where_the_daemon_is_gone_and_works_again_after_uninstall",
+            ),
+            (
+                "tests/it/rolling/with_containerd.rs",
+                "a_daemon_is_replaced_under_two_hundred_pulls_of_containerds_and_none_fails",
+            ),
         ],
     },
     Check {
@@ -231,6 +242,7 @@ pub(super) const CHECKS: &[Check] = &[
             ("tests/it/secrets.rs", "no_secret_leaves_the_daemon_with_any_method_through_renewals_and_faults"),
             ("src/token/tests.rs", "nothing_that_is_printed_holds_a_secret"),
             ("src/http/origin/tests.rs", "a_signed_url_is_sent_as_it_came_and_shown_without_its_query"),
+            ("tests/it/secrets.rs", "the_memory_of_the_daemon_ends_in_no_file_and_no_other_process"),
         ],
     },
     Check {
