@@ -197,15 +197,8 @@ pub(super) const CHECKS: &[Check] = &[
         number: 18,
         what: "The daemon stopped, hung, or its port taken: what a pull then costs.",
         open: None,
-        shown_by: &[("tests/it/hosts/with_containerd.rs", "a_daemon_that_is_gone_costs_a_pull_less_than_a_second")],
-    },
-    Check {
-        number: 19,
-        what: "A node that boots without CNI and cluster DNS pulls.",
-        open: None,
         shown_by: &[
-            ("tests/it/manifests.rs", "the_daemon_is_there_before_the_cluster_is_and_is_replaced_without_a_gap"),
-            ("tests/it/image.rs", "a_node_pulls_through_the_daemon_in_its_image"),
+            ("tests/it/hosts/with_containerd.rs", "a_daemon_that_is_gone_costs_a_pull_less_than_a_second"),
             (
                 "tests/it/hosts/with_containerd.rs",
                 "with_strict_a_pull_fails_at_once_where_the_daemon_is_gone_and_works_again_after_uninstall",
@@ -214,6 +207,15 @@ pub(super) const CHECKS: &[Check] = &[
                 "tests/it/rolling/with_containerd.rs",
                 "a_daemon_is_replaced_under_two_hundred_pulls_of_containerds_and_none_fails",
             ),
+        ],
+    },
+    Check {
+        number: 19,
+        what: "A node that boots without CNI and cluster DNS pulls.",
+        open: None,
+        shown_by: &[
+            ("tests/it/manifests.rs", "the_daemon_is_there_before_the_cluster_is_and_is_replaced_without_a_gap"),
+            ("tests/it/image.rs", "a_node_pulls_through_the_daemon_in_its_image"),
         ],
     },
     Check {
