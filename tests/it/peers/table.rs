@@ -212,7 +212,9 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         number: 19,
         what: "A node that boots without CNI and cluster DNS pulls.",
-        open: None,
+        open: Some(
+            "No cluster is booted: the manifests are read for host network and node DNS, and the daemon in its image pulls by the node's own files, which needs neither.",
+        ),
         shown_by: &[
             ("tests/it/manifests.rs", "the_daemon_is_there_before_the_cluster_is_and_is_replaced_without_a_gap"),
             ("tests/it/image.rs", "a_node_pulls_through_the_daemon_in_its_image"),
