@@ -7,12 +7,14 @@ mod callers;
 mod certificate;
 mod error;
 mod fleet;
-mod instance;
+pub(crate) mod instance;
+pub(crate) mod logins;
 mod node;
 mod report;
 mod sockets;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -48,6 +50,8 @@ pub struct Surroundings {
     pub proxy: proxy::Params,
     /// Where the set-up of containerd is looked at for the status page; `None`: nowhere.
     pub containerd: Option<Lookup>,
+    /// Where other programs of this node ask for logins; `None`: nowhere.
+    pub login_socket: Option<PathBuf>,
 }
 
 impl Default for Surroundings {
@@ -59,6 +63,7 @@ impl Default for Surroundings {
             commit: "unknown",
             proxy: proxy::Params::default(),
             containerd: None,
+            login_socket: None,
         }
     }
 }
@@ -81,6 +86,7 @@ pub struct App {
     visitor: proxy::Visitor,
     pulls: Task,
     operators: Task,
+    _logins: Option<Task>,
 }
 
 impl App {
@@ -102,7 +108,6 @@ impl App {
         let Sockets { pulls, listen, operators, admin } = sockets;
         // A socket that was handed over may be another one than the configuration names.
         guarded(listen, config)?;
-        note_without_effect(config);
         let (pulls, certificate_watch) = certificate::secure(pulls, config.tls.as_ref())?;
         let metrics = Metrics::new();
         metrics.describe_process(env!("CARGO_PKG_VERSION"), surroundings.commit);
@@ -134,6 +139,7 @@ impl App {
             };
             Task(tokio::spawn(async move { proxy::serve(pulls, visits, rules, &metrics, params, until).await }))
         };
+        let _logins = surroundings.login_socket.as_deref().and_then(|socket| logins::start(socket, &fleet));
         drop(latch);
         tracing::info!(%listen, %admin, instances = fleet.len(), "serving");
         Ok(Self {
@@ -151,6 +157,7 @@ impl App {
             visitor,
             pulls,
             operators,
+            _logins,
         })
     }
 
@@ -229,14 +236,6 @@ impl App {
 fn guarded(listen: SocketAddr, config: &Config) -> Result<(), StartError> {
     let guarded = listen.ip().is_loopback() || config.client_token_file.is_some();
     if guarded { Ok(()) } else { Err(StartError::ClientAuth(listen)) }
-}
-
-/// Keys that are understood and not yet acted upon must not pass in silence.
-fn note_without_effect(config: &Config) {
-    let set = [("network.blobProxy", config.network.blob_proxy.is_some())];
-    for (key, _) in set.iter().filter(|(_, set)| *set) {
-        tracing::warn!(key, "this key has no effect in this version");
-    }
 }
 
 /// A task that ends with its owner.

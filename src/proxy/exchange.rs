@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::{HeaderValue, Response};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::http::Body;
@@ -111,6 +112,8 @@ pub(super) struct Exchange {
     subject: Subject,
     id: RequestId,
     recent: RecentPulls,
+    /// Its place among the requests that the node carries at once, held to the end.
+    _place: Option<OwnedSemaphorePermit>,
     begun: Instant,
     ended: bool,
 }
@@ -127,9 +130,10 @@ struct Ending {
 }
 
 impl Exchange {
-    pub(super) fn begin(id: RequestId, recent: &RecentPulls) -> (Self, Subject) {
+    pub(super) fn begin(id: RequestId, recent: &RecentPulls, place: Option<OwnedSemaphorePermit>) -> (Self, Subject) {
         let subject = Subject::default();
-        (Self { subject: subject.clone(), id, recent: recent.clone(), begun: Instant::now(), ended: false }, subject)
+        let (recent, begun) = (recent.clone(), Instant::now());
+        (Self { subject: subject.clone(), id, recent, _place: place, begun, ended: false }, subject)
     }
 
     /// Ties itself to the body of the answer.

@@ -66,7 +66,7 @@ pub async fn serve(
     params: Params,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    let stack = stack::stack(rules, metrics, params.in_flight);
+    let stack = stack::Stack::new(rules, metrics, params.in_flight);
     serve::serve(listener, visits, stack, &params, shutdown).await;
 }
 

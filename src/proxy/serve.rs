@@ -228,16 +228,16 @@ mod tests {
     use tokio::sync::watch;
     use tokio::time::Instant;
 
-    use super::{HEAD_TIMEOUT, MOST_REQUESTS, converse, server};
+    use super::{HEAD_TIMEOUT, MOST_REQUESTS, Stack, converse, server};
     use crate::error::BoxError;
-    use crate::proxy::{Callers, Rules, stack};
+    use crate::proxy::{Callers, Rules};
     use crate::telemetry::metrics::Metrics;
 
     /// Serves one connection that serves nobody in particular, to its end.
     async fn serve(stream: DuplexStream) -> Result<(), BoxError> {
         let rules = Rules { callers: Callers::everybody(), table: Arc::default() };
         let (_running, ending) = watch::channel(false);
-        converse(server(), stack::stack(rules, &Metrics::new(), 1), stream, ending).await
+        converse(server(), Stack::new(rules, &Metrics::new(), 1), stream, ending).await
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,10 +10,12 @@ mod document;
 mod error;
 mod fetch;
 mod flight;
+mod hosts;
 mod list;
 mod locate;
 mod manifest;
 mod memory;
+mod multipart;
 mod next;
 mod ordered;
 mod part;
@@ -36,13 +38,14 @@ use tokio::time::Instant;
 use self::allow::{BlobHosts, Repositories};
 pub use self::error::{ErrorKind, UpstreamError};
 use self::flight::Flights;
+use self::hosts::Hosts;
 use self::locate::Found;
 use self::manifest::{Asked, Read};
 use self::memory::Key;
 pub use self::memory::Memory;
 use self::next::Small;
 use self::send::Budget;
-pub use self::warm::RENEWAL;
+pub use self::warm::{RENEWAL, likely_bucket};
 use self::width::Learnt;
 use crate::clock::{SharedClock, Timestamp};
 use crate::http::client::Client;
@@ -116,7 +119,7 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Upstream {
     instance: InstanceId,
-    pull_from: Vec<RegistryHost>,
+    hosts: Arc<Hosts>,
     repositories: Repositories,
     blob_hosts: BlobHosts,
     blobs: BlobParams,
@@ -166,7 +169,7 @@ impl Upstream {
     pub fn new(params: Params, parts: Parts) -> Arc<Self> {
         Arc::new(Self {
             instance: params.instance,
-            pull_from: params.pull_from,
+            hosts: Arc::new(Hosts::new(params.pull_from)),
             repositories: Repositories::new(params.repositories),
             blob_hosts: BlobHosts::new(params.blob_hosts),
             blobs: params.blobs,
