@@ -103,6 +103,14 @@ pub(super) const CHECKS: &[Check] = &[
         what: "A realm or redirect to where it must not lead is refused; no credential passes its host.",
         open: None,
         shown_by: &[
+            ("tests/it/origins.rs", "check_10_each_credential_goes_to_whom_it_was_issued_for_and_to_nobody_else"),
+            ("tests/it/origins.rs", "check_10_a_realm_that_is_not_the_registrys_gets_nothing"),
+            ("tests/it/origins.rs", "check_10_a_realm_that_redirects_is_not_followed_with_the_login"),
+            ("tests/it/origins.rs", "check_10_plain_http_to_a_bucket_is_made_https_and_to_nobody_else"),
+            ("tests/it/origins.rs", "check_10_redirects_lead_to_buckets_and_named_hosts_only"),
+            ("tests/it/origins.rs", "check_10_another_bucket_is_asked_without_a_credential"),
+            ("tests/it/origins.rs", "check_10_a_loop_of_redirects_ends"),
+            ("src/http/resolve/tests.rs", "of_what_a_name_leads_to_only_what_is_allowed_is_dialled"),
             ("tests/it/data_path.rs", "a_hostile_realm_gets_nothing"),
             ("tests/it/data_path.rs", "blobs_come_only_from_where_they_may"),
             ("src/proxy/tests/blobs.rs", "a_redirect_to_anywhere_else_is_refused_and_not_followed"),
@@ -116,6 +124,8 @@ pub(super) const CHECKS: &[Check] = &[
         what: "Range: 206 with the right `Content-Range`, 416 beyond the end, suffixes, and what is ignored by the book.",
         open: None,
         shown_by: &[
+            ("tests/it/clients/shapes.rs", "several_ranges_come_as_one_part_each_in_their_order"),
+            ("tests/it/conformance.rs", "pulling_blobs_in_ranges"),
             ("tests/it/data_path.rs", "ranges_are_passed_through"),
             ("src/proxy/tests/blobs.rs", "ranges_are_honoured_to_the_byte"),
             ("src/upstream/range.rs", "a_range_that_follows_no_grammar_is_ignored"),
@@ -150,6 +160,7 @@ pub(super) const CHECKS: &[Check] = &[
         what: "Push, delete and `_catalog` are refused without touching the upstream.",
         open: None,
         shown_by: &[
+            ("tests/it/conformance.rs", "what_is_not_pulling_is_refused"),
             ("tests/it/bad_input.rs", "writes_are_refused_by_method"),
             ("src/proxy/tests/bad_input.rs", "what_is_no_pull_is_refused_without_a_request_to_the_upstream"),
             ("tests/it/malformed.rs", "ten_thousand_malformed_requests_change_nothing"),
