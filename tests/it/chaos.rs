@@ -18,6 +18,7 @@
 //!
 //! By hand: `ACR_SOAK=1h cargo test --test it chaos::with_containerd -- --nocapture`; `ACR_SOAK_SEED=...` replays the order.
 
+mod dice;
 mod http_client;
 mod plan;
 pub(crate) mod process;
@@ -37,15 +38,16 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::support::{REPOSITORY, TAG};
+use dice::Dice;
 use http_client::Failed;
-use plan::{Dice, Plan};
+use plan::Plan;
 use process::{Growth, Samples};
 use record::Record;
 use site::Site;
 use weather::Weather;
 
-/// How long a soak is unless told: both of them are a minute's work for one processor in CI.
-const LENGTH: Duration = Duration::from_secs(30);
+/// How long a soak is unless told: with what heals afterwards, both are over in CI within a minute.
+const LENGTH: Duration = Duration::from_secs(20);
 
 /// How long after an outage a pull may still fail because of it: while nothing is held that could be served, the daemon
 /// asks again after a pause that doubles with each failure, and outages here last 8 s at most.

@@ -15,7 +15,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
-use super::plan::Dice;
+use super::dice::Dice;
 use crate::support::{TAG, blob, manifest};
 
 /// containerd reopens a body this often without getting a byte of it (`httpreadseeker.go`, `maxRetry`).

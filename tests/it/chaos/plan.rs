@@ -10,6 +10,8 @@ use cloudsim::journal::Service;
 use http::{HeaderValue, StatusCode, header};
 use jiff::SignedDuration;
 
+use super::dice::Dice;
+
 /// What a client of the daemon may expect while a step is in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -37,6 +39,8 @@ pub(super) enum Revoked {
 pub(super) struct Step {
     pub(super) name: String,
     pub(super) kind: Kind,
+    /// Whether nothing else is in force meanwhile: what it costs, or excuses, is its own.
+    pub(super) alone: bool,
     /// How long it is in force at most; a fault that is used up ends earlier.
     pub(super) lasts: Duration,
     pub(super) action: Action,
@@ -69,37 +73,6 @@ pub(super) enum Action {
     Replace,
     /// The daemon is killed (`SIGKILL`) and started again.
     Kill,
-}
-
-/// Pseudo-random numbers: the SplitMix64 sequence (public domain, S. Vigna).
-#[derive(Debug, Clone)]
-pub(super) struct Dice(u64);
-
-impl Dice {
-    pub(super) const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// A number below `bound`.
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-
-    pub(super) fn between(&mut self, least: u64, most: u64) -> u64 {
-        least + self.below(most - least + 1)
-    }
-
-    pub(super) fn millis(&mut self, least: u64, most: u64) -> Duration {
-        Duration::from_millis(self.between(least, most))
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        let at = self.below(from.len() as u64);
-        from[usize::try_from(at).expect("an index")]
-    }
 }
 
 /// Buckets and registry are asked most, and so they fail most.
@@ -234,7 +207,7 @@ impl Plan {
         let (service, name, effect) = self.all_fail();
         let name = format!("{service:?}: all {name}, briefly");
         let fault = Box::new(Fault::on(service, effect));
-        Step { lasts: BRIEF, ..moment(name, Action::Fault(fault, issued_by(service))) }
+        Step { alone: true, lasts: BRIEF, ..moment(name, Action::Fault(fault, issued_by(service))) }
     }
 
     /// The same for longer.
@@ -265,7 +238,12 @@ impl Plan {
         let service = self.dice.pick(&[Service::Oss, Service::Oss, Service::Registry]);
         let fault = Box::new(Fault::on(service, effect).method(http::Method::GET).once());
         let name = format!("{service:?}: {name}");
-        Step { kind: Kind::Lie, lasts: STRIKES_WITHIN, ..moment(name, Action::Fault(fault, Revoked::Nothing)) }
+        Step {
+            kind: Kind::Lie,
+            alone: true,
+            lasts: STRIKES_WITHIN,
+            ..moment(name, Action::Fault(fault, Revoked::Nothing))
+        }
     }
 
     fn long(&mut self) -> Duration {
@@ -274,11 +252,11 @@ impl Plan {
 }
 
 fn moment(name: String, action: Action) -> Step {
-    Step { name, kind: Kind::Moment, lasts: Duration::ZERO, action }
+    Step { name, kind: Kind::Moment, alone: false, lasts: Duration::ZERO, action }
 }
 
 fn outage(name: String, lasts: Duration, action: Action) -> Step {
-    Step { name, kind: Kind::Outage, lasts, action }
+    Step { name, kind: Kind::Outage, alone: true, lasts, action }
 }
 
 /// What has to go so that a service is asked at all.

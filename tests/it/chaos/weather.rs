@@ -9,7 +9,7 @@ use cloudsim::ram::setup;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::plan::{Action, Kind, Plan, Revoked, Step};
+use super::plan::{Action, Plan, Revoked, Step};
 use super::record::{Open, Record};
 use super::site::{Names, Site};
 use crate::support::POLL;
@@ -106,6 +106,9 @@ impl<'a> Weather<'a> {
     }
 
     async fn take(&mut self, step: Step) {
+        if step.alone {
+            while self.faults.join_next().await.is_some() {}
+        }
         let side = matches!(step.action, Action::Replace | Action::Kill).then_some(self.sites[1].name);
         let open = self.record.open(&step.name, step.kind, side);
         match step.action {
@@ -114,11 +117,10 @@ impl<'a> Weather<'a> {
                 self.revoke(revoked);
                 let force = Force { faults: self.cloud.faults().clone(), record: self.record.clone(), open };
                 let over = force.end(id, step.lasts);
-                if step.kind == Kind::Moment {
-                    self.faults.spawn(over);
-                } else {
-                    // An outage or a lie comes alone, so that what it excuses is what it did.
+                if step.alone {
                     over.await;
+                } else {
+                    self.faults.spawn(over);
                 }
                 return;
             }
