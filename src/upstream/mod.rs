@@ -25,6 +25,7 @@ mod recent;
 mod redirect;
 mod retry;
 mod send;
+mod turn;
 mod warm;
 mod width;
 

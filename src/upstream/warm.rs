@@ -19,7 +19,7 @@ use crate::http::origin::{Origin, SafeUri};
 use crate::oci::RegistryHost;
 
 /// Layers that containerd asks for at once by default (`max_concurrent_downloads`).
-const LAYERS_AT_ONCE: usize = 3;
+pub(super) const LAYERS_AT_ONCE: usize = 3;
 /// Registry hosts of one instance that are connected to at start: a public and a VPC domain.
 const MOST_HOSTS: usize = 2;
 /// A host whose head takes this long is far away: more than a data centre, less than the next region.
