@@ -38,6 +38,8 @@ pub enum Effect {
     StallAfter(u64),
     /// Sends only this many bytes with a `Content-Length` that says just that: clean for HTTP, short for the digest.
     ShortBody(u64),
+    /// Sends the body without saying how long it is: chunked, in HTTP/1.1.
+    NoLength,
     /// Flips one bit in the middle of the body; length and headers stay.
     WrongBytes,
     /// Answers 307 with this `Location`.

@@ -132,6 +132,11 @@ async fn struck(world: &World, service: Service, mut call: Call, effect: Effect)
             plan.answer.headers_mut().insert(CONTENT_LENGTH, length);
             plan
         }
+        Effect::NoLength => {
+            let mut answer = ask(&call);
+            answer.headers_mut().remove(CONTENT_LENGTH);
+            Plan { ending: Ending::Unannounced, ..answer.into() }
+        }
         Effect::WrongBytes => ask(&call).map(|bytes| flipped(&bytes)).into(),
         Effect::Redirect(location) => {
             let mut answer = plain(StatusCode::TEMPORARY_REDIRECT, "");
