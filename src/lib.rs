@@ -55,6 +55,8 @@ pub mod containerd;
 pub mod credentials;
 pub mod error;
 pub mod http;
+#[cfg(any(test, fuzzing))]
+pub mod invariants;
 pub mod oci;
 pub mod proxy;
 pub mod refresh;

@@ -9,6 +9,8 @@ mod connector;
 mod dial;
 mod driven;
 pub mod headers;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod invariants;
 pub mod listen;
 pub mod origin;
 mod ready;

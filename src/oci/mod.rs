@@ -4,6 +4,8 @@
 
 mod challenge;
 pub mod error_body;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod invariants;
 mod name;
 mod percent;
 mod reference;

@@ -10,6 +10,8 @@ mod document;
 mod error;
 mod fetch;
 mod flight;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod invariants;
 mod list;
 mod locate;
 mod manifest;
