@@ -175,6 +175,7 @@ impl Imds {
 /// The name of a role, which becomes a part of a path.
 pub(super) fn role_name(text: &str) -> Option<&str> {
     let name = text.trim();
-    let is_name = !name.is_empty() && !name.contains(['/', '\n', '?', '#', '%', ' ']);
-    is_name.then_some(name)
+    // RAM names roles by letters, digits, '.' and '-' (RAM help, "Create a RAM role"); the rest is harmless in a path.
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@+=,".contains(&byte);
+    (!name.is_empty() && name.bytes().all(fits)).then_some(name)
 }

@@ -35,8 +35,7 @@ pub(crate) fn answer(data: &[u8]) {
     }
     pause(&text);
     let asked = fields.message.clone();
-    let problem =
-        Problem::Refused { status: 403, code: fields.code.unwrap_or_default(), message: asked, asked: None };
+    let problem = Problem::Refused { status: 403, code: fields.code.unwrap_or_default(), message: asked, asked: None };
     let details = Details {
         action: "AssumeRole",
         host: "sts.aliyuncs.com".to_owned(),

@@ -35,7 +35,9 @@ pub(crate) fn acr_configuration(data: &[u8]) {
 
 /// A text that names no device, which would be opened.
 fn harmless(data: &[u8]) -> Option<&str> {
-    std::str::from_utf8(data).ok().filter(|text| text.len() <= LONGEST && !text.contains("/dev") && !text.contains("/proc"))
+    std::str::from_utf8(data)
+        .ok()
+        .filter(|text| text.len() <= LONGEST && !text.contains("/dev") && !text.contains("/proc"))
 }
 
 fn load(content: &Content) -> Result<Loaded, Unusable> {
@@ -66,6 +68,7 @@ fn check(loaded: Result<Loaded, Unusable>) {
     let shown = config.effective().to_yaml();
     let shown = shown.unwrap_or_else(|error| panic!("it cannot be shown: {error}"));
     let again = load(&Content::File(shown.clone()));
-    let again = again.unwrap_or_else(|unusable| panic!("what is shown cannot be read: {:?}\n{shown}", unusable.problems));
+    let again =
+        again.unwrap_or_else(|unusable| panic!("what is shown cannot be read: {:?}\n{shown}", unusable.problems));
     assert_eq!(again.config.effective().to_yaml(), Ok(shown));
 }

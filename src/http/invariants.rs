@@ -14,7 +14,9 @@ pub(crate) fn url(data: &[u8]) {
     let shown = format!("{uri} {uri:?}");
     let secrets = shown.split('?').skip(1);
     assert!(secrets.into_iter().all(|rest| rest.starts_with("***")), "{shown} shows a query");
-    assert!(!text.split('#').next().unwrap_or_default().contains('@') || uri.query().is_some() || uri.path().contains('@'));
+    assert!(
+        !text.split('#').next().unwrap_or_default().contains('@') || uri.query().is_some() || uri.path().contains('@')
+    );
 
     let (before, _) = text.split_once('#').unwrap_or((text, ""));
     let query = before.split_once('?').map(|(_, query)| query);
