@@ -12,6 +12,7 @@ mod cli;
 mod convert;
 mod data_path;
 mod doctor;
+mod hostile;
 mod hosts;
 mod image;
 mod manifests;
