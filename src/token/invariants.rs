@@ -32,8 +32,9 @@ pub(crate) fn realm(data: &[u8]) {
     let place = (origin.host(), origin.port());
     let alibaba = |host: &str| {
         let rest = host.strip_prefix("dockerauth").and_then(|rest| rest.strip_suffix(".aliyuncs.com"));
-        // One label or two: a bucket or a registry has a name of its own in front.
-        rest.is_some_and(|rest| rest.matches('.').count() <= 1 && !rest.contains("oss"))
+        // One label or two, the last of them no service whose customers choose the first.
+        let label = rest.map(|rest| rest.rsplit('.').next().unwrap_or_default());
+        rest.is_some_and(|rest| rest.matches('.').count() <= 1) && label.is_some_and(|label| !label.starts_with("oss-"))
     };
     let known = place == (registry.as_str(), 443)
         || place == ("auth.example.com", 8443)
