@@ -24,6 +24,7 @@ mod pull;
 mod readme;
 mod rolling;
 mod secrets;
+mod security;
 mod serve;
 mod service_manager;
 mod support;
