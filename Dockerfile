@@ -2,28 +2,42 @@
 #
 #   docker build --build-arg COMMIT=$(git rev-parse HEAD) --tag REGISTRY/acr-pull-proxy:0.1.0 .
 #
-# Several architectures: docker buildx build --platform linux/amd64,linux/arm64 …
+# Several architectures: docker buildx build --platform linux/amd64,linux/arm64 …; amd64 and arm64 are built on either.
 # The same source gives the same image: add --build-arg SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) and, for the times
 # in its layers, --output type=image,rewrite-timestamp=true; and pin RUST to a digest.
+# Without a registry in reach, tests/image/from-dockerfile builds both and holds them against all of this.
 
 ARG RUST=rust:1.95-bookworm
 
-FROM ${RUST} AS build
+# Compiled where the build runs, for where the image runs: a compiler under emulation would take an hour.
+FROM --platform=${BUILDPLATFORM} ${RUST} AS build
+ARG TARGETARCH=amd64
+RUN case "${TARGETARCH}" in \
+        amd64) echo x86_64-unknown-linux-gnu x86-64-linux-gnu ;; \
+        arm64) echo aarch64-unknown-linux-gnu aarch64-linux-gnu ;; \
+    esac >/target && read -r triple gcc </target \
+    && if [ "$(rustc -vV | sed -n 's/^host: //p')" != "${triple}" ]; then \
+        apt-get update && apt-get install -y --no-install-recommends "gcc-${gcc}" "libc6-dev-${TARGETARCH}-cross" \
+        && { [ -d "$(rustc --print target-libdir --target "${triple}")" ] || rustup target add "${triple}"; } \
+    ; fi
 ARG COMMIT=unknown
 ARG SOURCE_DATE_EPOCH=0
 WORKDIR /src
-COPY Cargo.toml Cargo.lock rust-toolchain.toml ./
+# Not rust-toolchain.toml, which would fetch what only developers need: RUST says which compiler.
+COPY Cargo.toml Cargo.lock ./
 COPY src src
 COPY benches benches
 COPY tests/cloudsim tests/cloudsim
 # glibc 2.34 and later resolves names from /etc/hosts and DNS without loading anything, so it can be linked in. Naming
 # the target keeps the flags away from build scripts. Paths of this stage do not get into the binary.
-RUN triple="$(rustc -vV | sed -n 's/^host: //p')" \
+RUN read -r triple gcc </target \
     && export ACR_PULL_PROXY_COMMIT="${COMMIT}" CARGO_PROFILE_RELEASE_STRIP=symbols \
+    && export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER=x86_64-linux-gnu-gcc \
+    && export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
     && export RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=/src=. --remap-path-prefix=${CARGO_HOME}=cargo" \
     && cargo build --release --locked --bin acr-pull-proxy --target "${triple}" \
     && install -D "target/${triple}/release/acr-pull-proxy" /out/acr-pull-proxy \
-    && /out/acr-pull-proxy --version
+    && if [ "$(rustc -vV | sed -n 's/^host: //p')" = "${triple}" ]; then /out/acr-pull-proxy --version; fi
 
 FROM scratch
 ARG COMMIT=unknown

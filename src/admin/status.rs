@@ -147,6 +147,8 @@ pub struct PullStatus {
     pub seconds: f64,
     /// How often the upstream's stream broke and was continued.
     pub resumes: u32,
+    /// Whether the bytes were here before they were asked for: kept from another pull, or fetched ahead of this one.
+    pub from_memory: bool,
     /// `complete`, `redirected`, `cut`, `left` or `refused`.
     pub outcome: &'static str,
     /// The id under which the log knows it.

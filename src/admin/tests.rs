@@ -156,6 +156,7 @@ async fn nothing_that_anybody_else_wrote_becomes_markup() {
         bytes: 0,
         seconds: 0.1,
         resumes: 0,
+        from_memory: false,
         outcome: "refused",
         request_id: MARKUP.into(),
     }];

@@ -3,6 +3,9 @@
 //! Both sockets are bound before anything else happens, so that a start either fails at once and plainly or succeeds. A
 //! cloud that cannot be reached is no failure: the daemon runs, is not ready, and goes on trying.
 
+mod callers;
+mod certificate;
+mod error;
 mod fleet;
 mod instance;
 mod node;
@@ -17,15 +20,14 @@ use tokio::task::JoinHandle;
 
 use crate::admin::{self, Admin};
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{Config, Unusable};
+use crate::config::{Config, Tls, Unusable};
 use crate::containerd::Lookup;
-use crate::credentials::plan::PlanError;
-use crate::http::client::BuildError;
-use crate::oci::InstanceId;
 use crate::proxy;
 use crate::telemetry::logs::LevelHandle;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
+use callers::TokenWatch;
+pub use error::StartError;
 use fleet::Fleet;
 use node::NodeView;
 use report::{Build, Reporter, Signals};
@@ -61,50 +63,16 @@ impl Default for Surroundings {
     }
 }
 
-/// Why the daemon does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// An address cannot be listened on.
-    #[error("cannot listen on {address} ({key})")]
-    Bind {
-        /// `listen` or `admin`.
-        key: &'static str,
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The outbound client cannot be built.
-    #[error("the connection to the outside cannot be set up")]
-    Client(#[from] BuildError),
-    /// A role chain cannot work, which the configuration should have said.
-    #[error("instance {0} cannot be set up")]
-    Plan(InstanceId, #[source] PlanError),
-    /// A configured protection is not there, so that going on would be worse than stopping.
-    #[error("clientAuth is not enforced by this version, and {0} can be reached from outside this node")]
-    ClientAuth(SocketAddr),
-}
-
-impl StartError {
-    /// The next step, as one short imperative sentence without a full stop.
-    #[must_use]
-    pub const fn advice(&self) -> &'static str {
-        match self {
-            Self::Bind { .. } => "choose a free address of this node, or end what listens there",
-            Self::Client(_) => "install ca-certificates or set network.caFile",
-            Self::Plan(..) => "correct the instance in the configuration",
-            Self::ClientAuth(_) => "listen on 127.0.0.1",
-        }
-    }
-}
-
 /// The running daemon. Dropped without [`shutdown`](Self::shutdown), it ends at once.
 #[derive(Debug)]
 pub struct App {
     listen: SocketAddr,
     admin: SocketAddr,
     fleet: Arc<Fleet>,
+    token_watch: TokenWatch,
+    _certificate_watch: Option<Task>,
+    /// As it was at the start.
+    tls: Option<Tls>,
     reporter: Arc<Reporter>,
     readiness: Readiness,
     metrics: Metrics,
@@ -131,19 +99,21 @@ impl App {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn start_on(sockets: Sockets, config: &Config, surroundings: Surroundings) -> Result<Self, StartError> {
-        if config.client_token_file.is_some() && !config.listen.ip().is_loopback() {
-            return Err(StartError::ClientAuth(config.listen));
-        }
-        note_without_effect(config);
         let Sockets { pulls, listen, operators, admin } = sockets;
+        // A socket that was handed over may be another one than the configuration names.
+        guarded(listen, config)?;
+        note_without_effect(config);
+        let (pulls, certificate_watch) = certificate::secure(pulls, config.tls.as_ref())?;
         let metrics = Metrics::new();
         metrics.describe_process(env!("CARGO_PKG_VERSION"), surroundings.commit);
         let (readiness, latch) = Readiness::new();
         let fleet = Fleet::start(config, Arc::clone(&surroundings.clock), metrics.clone())?;
         let build = Build { listen, commit: surroundings.commit, source: surroundings.source.clone() };
-        let client_token_file = config.client_token_file.clone();
         let look = surroundings.containerd.clone();
-        let look = look.map(|lookup| node::Params { lookup, listen, client_token_file });
+        let look = look.map(|lookup| {
+            let (tls, client_token_file) = (config.tls.clone(), config.client_token_file.clone());
+            node::Params { lookup, listen, tls, client_token_file }
+        });
         let node = NodeView::start(look, &fleet);
         let signals = Signals { readiness: readiness.clone(), recent: metrics.recent_pulls().clone(), node };
         let reporter = Reporter::new(build, Arc::clone(&fleet), signals, Arc::clone(&surroundings.clock));
@@ -153,18 +123,35 @@ impl App {
         let (end, mut ended) = watch::channel(false);
         let face = Admin::new(metrics.clone(), Arc::clone(&reporter) as Arc<dyn admin::Report>);
         let operators = Task(tokio::spawn(admin::serve(face, operators.into_inner())));
+        let token_watch = TokenWatch::start(config.client_token_file.clone(), latch.clone());
         let (visitor, visits) = proxy::visits();
         let pulls = {
-            let (table, metrics, params) = (fleet.table(), metrics.clone(), surroundings.proxy.clone());
+            let rules = proxy::Rules { callers: token_watch.callers(), table: fleet.table() };
+            let (metrics, params) = (metrics.clone(), surroundings.proxy.clone());
             let until = async move {
                 // A sender that is gone is an end as well.
                 ended.wait_for(|ended| *ended).await.ok();
             };
-            Task(tokio::spawn(async move { proxy::serve(pulls, visits, table, &metrics, params, until).await }))
+            Task(tokio::spawn(async move { proxy::serve(pulls, visits, rules, &metrics, params, until).await }))
         };
         drop(latch);
         tracing::info!(%listen, %admin, instances = fleet.len(), "serving");
-        Ok(Self { listen, admin, fleet, reporter, readiness, metrics, surroundings, end, visitor, pulls, operators })
+        Ok(Self {
+            listen,
+            admin,
+            fleet,
+            token_watch,
+            _certificate_watch: certificate_watch,
+            tls: config.tls.clone(),
+            reporter,
+            readiness,
+            metrics,
+            surroundings,
+            end,
+            visitor,
+            pulls,
+            operators,
+        })
     }
 
     /// Where pulls come in.
@@ -196,12 +183,17 @@ impl App {
                 tracing::warn!(key, %new, %bound, "a changed address takes effect with the next start");
             }
         }
+        if config.tls != self.tls {
+            tracing::warn!(key = "tls", "another certificate file takes effect with the next start");
+        }
         let level = config.log.level;
-        if let Err(error) = self.fleet.reload(config) {
+        let taken = guarded(self.listen, config).and_then(|()| self.fleet.reload(config));
+        if let Err(error) = taken {
             self.reporter.refused(vec![crate::error::chain(&error)]);
             self.metrics.config_read(false, self.surroundings.clock.now());
             return Err(error);
         }
+        self.token_watch.reload(config.client_token_file.as_deref());
         self.surroundings.level.set(level);
         let now = self.surroundings.clock.now();
         self.reporter.accepted(now);
@@ -233,12 +225,15 @@ impl App {
     }
 }
 
+/// Whoever can come from outside this node has to know a token.
+fn guarded(listen: SocketAddr, config: &Config) -> Result<(), StartError> {
+    let guarded = listen.ip().is_loopback() || config.client_token_file.is_some();
+    if guarded { Ok(()) } else { Err(StartError::ClientAuth(listen)) }
+}
+
 /// Keys that are understood and not yet acted upon must not pass in silence.
 fn note_without_effect(config: &Config) {
-    let set = [
-        ("clientAuth.tokenFile", config.client_token_file.is_some()),
-        ("network.blobProxy", config.network.blob_proxy.is_some()),
-    ];
+    let set = [("network.blobProxy", config.network.blob_proxy.is_some())];
     for (key, _) in set.iter().filter(|(_, set)| *set) {
         tracing::warn!(key, "this key has no effect in this version");
     }

@@ -13,9 +13,9 @@ use arc_swap::ArcSwapOption;
 use super::Task;
 use super::fleet::Fleet;
 use crate::admin::status::{ContainerdStatus, DomainStatus, FindingStatus};
+use crate::config::{Tls, client_token};
 use crate::containerd::{Discovery, Entry, Kind, Lookup, Server, State, discover};
 use crate::oci::RegistryHost;
-use crate::secret::Secret;
 
 /// How often the files of the served domains are read: soon enough for somebody who has just installed them.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -31,6 +31,8 @@ pub(super) struct Params {
     pub(super) lookup: Lookup,
     /// The address that entries have to name.
     pub(super) listen: SocketAddr,
+    /// Whether and how it speaks TLS.
+    pub(super) tls: Option<Tls>,
     /// The client token that entries have to carry.
     pub(super) client_token_file: Option<PathBuf>,
 }
@@ -93,10 +95,14 @@ async fn look(params: &Params, found: Option<Arc<Discovery>>, domains: Vec<Regis
 /// The entries that lead here, with and without a limit on connecting: only whoever installed them knew the version.
 fn entries(params: &Params) -> Vec<Entry> {
     let plain = Entry::new(params.listen);
-    let token = params.client_token_file.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
+    let plain = match &params.tls {
+        Some(tls) => plain.with_tls(tls.ca_file.clone()),
+        None => plain,
+    };
+    let token = params.client_token_file.as_deref().and_then(|path| client_token(path).ok());
     let entry = match token {
         // One that no header can carry is in no entry either.
-        Some(token) => plain.clone().with_token(Secret::new(token.trim())).unwrap_or(plain),
+        Some(token) => plain.clone().with_token(token).unwrap_or(plain),
         None => plain,
     };
     vec![entry.clone(), entry.with_dial_timeout()]

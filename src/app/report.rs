@@ -114,6 +114,7 @@ fn pull_status(pull: RecentPull) -> PullStatus {
         bytes: pull.bytes,
         seconds: pull.took.as_secs_f64(),
         resumes: pull.resumes,
+        from_memory: pull.from_memory,
         outcome: pull.outcome.as_str(),
         request_id: pull.request_id,
     }

@@ -10,6 +10,7 @@ mod daemon;
 mod image;
 mod network;
 mod report;
+mod tls;
 pub(super) mod token_file;
 
 use std::path::Path;
@@ -19,11 +20,12 @@ use super::Form;
 use super::hosts::Place;
 use super::output::{FAILED, Failure, print_json};
 use super::pull::image::{Reference, parse};
+use super::pull::own_root;
 use crate::clock::{Clock, SharedClock, SystemClock};
 use crate::cloud::CloudClock;
 use crate::config::{Config, Environment, Instance, Loaded, Overlay, load};
 use crate::error::diagnosis::Sign;
-use crate::http::client::Client;
+use crate::http::client::{self, Client};
 use crate::telemetry::metrics::Metrics;
 use calls::Calls;
 use chain::Walk;
@@ -49,6 +51,8 @@ pub(super) struct Questions {
 struct Tools<'a> {
     config: &'a Config,
     client: Client,
+    /// For questions to the daemon: it may have a certificate that nobody else has to trust.
+    near: Client,
     clock: Arc<CloudClock>,
     metrics: Metrics,
     calls: Calls,
@@ -71,13 +75,19 @@ pub(super) fn run(
     for note in &notes {
         report.add(Finding::note("remark", note.to_string()));
     }
-    let client = Client::new(config.client()).map_err(|error| {
-        Failure::runtime(crate::error::chain(&error), "install ca-certificates or set network.caFile")
-    })?;
+    let built = |params| {
+        Client::new(params).map_err(|error| {
+            Failure::runtime(crate::error::chain(&error), "install ca-certificates or set network.caFile")
+        })
+    };
+    let client = built(config.client())?;
+    let root = config.tls.as_ref().map(own_root).transpose();
+    let root = root.map_err(|error| Failure::runtime(error, "name the certificate of the daemon's issuer"))?.flatten();
+    let near = built(client::Params { extra_roots: root.or(config.client().extra_roots), ..config.client() })?;
     let node: SharedClock = SystemClock::shared();
     let clock = CloudClock::new(node);
     let calls = Calls::listen().map_err(|error| Failure::runtime(error, "report this as a defect"))?;
-    let tools = Tools { config: &config, client, clock, metrics: Metrics::new(), calls };
+    let tools = Tools { config: &config, client, near, clock, metrics: Metrics::new(), calls };
     super::runtime()?.block_on(examine(&tools, &instances, image.as_ref(), &questions.place, &mut report));
     if form == Form::Json {
         print_json(&report.answer())?;

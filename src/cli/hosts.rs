@@ -5,6 +5,7 @@
 mod change;
 mod daemon;
 mod tell;
+mod token;
 mod wanted;
 
 use std::path::PathBuf;
@@ -44,6 +45,8 @@ enum Command {
         place: Place,
         #[command(flatten)]
         writing: Writing,
+        #[command(flatten)]
+        making: token::Making,
         /// Wait at most this long until the daemon is ready; without it, the daemon need not run.
         #[arg(long, value_name = "SECONDS", env = "ACR_PULL_PROXY_HOSTS_WAIT")]
         wait: Option<u64>,
@@ -129,13 +132,17 @@ pub(super) fn entry(config: &Config, found: &Discovery) -> Result<Entry, String>
 
 pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), Failure> {
     match arguments.command {
-        Command::Install { settings, entries, place, writing, wait, output } => {
+        Command::Install { settings, entries, place, writing, making, wait, output } => {
             let config = configuration(&settings, environment)?;
             let found = discovered(&place)?;
             if let Some(seconds) = wait {
                 daemon::wait_until_ready(config.admin, Duration::from_secs(seconds))?;
             }
-            let wanted = Wanted::new(&config, &entries, &found)?;
+            let token = config.client_token_file.as_deref().map(|path| match writing.dry_run {
+                true => token::placeholder(path, making),
+                false => token::token(path, making),
+            });
+            let wanted = Wanted::with_token(&config, &entries, &found, token.transpose()?)?;
             change::install(&wanted, &found, &place, &writing, output.output)
         }
         Command::Uninstall { place, writing, output } => change::uninstall(&place, &writing, output.output),

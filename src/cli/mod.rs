@@ -10,6 +10,7 @@ mod documents;
 mod hosts;
 mod output;
 mod policy;
+mod process;
 mod pull;
 mod serve;
 mod service_manager;
@@ -153,6 +154,7 @@ enum Form {
 
 /// Runs the command that `arguments` name, the program's own name first.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    process::keep_memory_private();
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -173,8 +175,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             doctor::run(&settings.config, &environment, &settings.overlay(), &questions, output.output)
         }
         Command::Pull { image, through, settings, output } => {
-            let listen = || pull::listen(&settings.config, &environment, &settings.overlay());
-            pull::run(&image, &through, listen, output.output)
+            let configured = || pull::settings(&settings.config, &environment, &settings.overlay());
+            pull::run(&image, &through, configured, output.output)
         }
         Command::Policy { settings, account, output } => {
             policy::run(&settings.config, &environment, &settings.overlay(), &account, output.output)

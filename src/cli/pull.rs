@@ -6,14 +6,14 @@ pub(super) mod image;
 mod progress;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::Form;
 use super::output::{Failure, print, print_json};
-use crate::config::{Environment, Loaded, Overlay, load};
+use crate::config::{Config, Environment, Loaded, Overlay, Tls, client_token, load};
 use image::{Mirror, PullError, Pulled};
 pub(super) use progress::{Progress, size};
 
@@ -41,10 +41,30 @@ struct Answer<'a> {
     error: Option<&'a PullError>,
 }
 
-/// Where the daemon of a configuration is reached from its own node.
-pub(super) fn listen(path: &Path, environment: &Environment, overlay: &Overlay) -> Result<SocketAddr, Failure> {
+/// The settings of the daemon.
+pub(super) fn settings(path: &Path, environment: &Environment, overlay: &Overlay) -> Result<Config, Failure> {
     let Loaded { config, .. } = load(path, environment, overlay).map_err(Failure::Configuration)?;
-    Ok(from_this_node(config.listen))
+    Ok(config)
+}
+
+/// The daemon of a configuration, as it is reached from its own node.
+pub(super) fn mirror(config: &Config, platform: Option<&str>) -> Result<Mirror, String> {
+    let address = from_this_node(config.listen);
+    let mirror = match &config.tls {
+        None => Mirror::parse(&format!("http://{address}"), platform)?,
+        Some(tls) => Mirror::parse(&format!("https://{address}"), platform)?.with_root(own_root(tls)?),
+    };
+    let Some(path) = &config.client_token_file else { return Ok(mirror) };
+    let token = client_token(path).map_err(|error| format!("{error}; {}", error.advice()))?;
+    Ok(mirror.with_token(token))
+}
+
+/// The certificate that clients on this node verify the daemon by, where one is named.
+pub(super) fn own_root(tls: &Tls) -> Result<Option<String>, String> {
+    let read = |path: &PathBuf| {
+        std::fs::read_to_string(path).map_err(|error| format!("tls.caFile {} cannot be read: {error}", path.display()))
+    };
+    tls.ca_file.as_ref().map(read).transpose()
 }
 
 /// An address that listens everywhere is reached over loopback.
@@ -59,13 +79,13 @@ pub(super) fn from_this_node(address: SocketAddr) -> SocketAddr {
 pub(super) fn run(
     name: &str,
     through: &Through,
-    listen: impl FnOnce() -> Result<SocketAddr, Failure>,
+    settings: impl FnOnce() -> Result<Config, Failure>,
     form: Form,
 ) -> Result<(), Failure> {
     let image = image::parse(name).map_err(|error| Failure::usage(error, "write it as a pod does, host/name:tag"))?;
     let mirror = match &through.mirror {
         Some(url) => Mirror::parse(url, through.platform.as_deref()),
-        None => Mirror::at(listen()?, through.platform.as_deref()),
+        None => mirror(&settings()?, through.platform.as_deref()),
     };
     let mirror = mirror.map_err(|error| Failure::usage(error, "see `acr-pull-proxy pull --help`"))?;
     let runtime = super::runtime()?;

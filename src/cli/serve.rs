@@ -8,8 +8,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::output::Failure;
-use super::service_manager;
 use super::version::COMMIT;
+use super::{process, service_manager};
 use crate::app::{App, Sockets, StartError, Surroundings};
 use crate::config::{Environment, Loaded, Overlay, Unusable, Watch};
 use crate::containerd::Lookup;
@@ -34,10 +34,11 @@ pub(super) fn run(path: &Path, environment: Environment, overlay: Overlay) -> Re
     let system = |what: &str, error: &dyn std::error::Error| {
         Failure::runtime(format!("{what}: {error}"), "check the limits of this process (ulimit, systemd, cgroup)")
     };
-    let level = logs::init(config.log).map_err(|error| system("the log cannot be set up", &error))?;
+    let log = logs::init(config.log).map_err(|error| system("the log cannot be set up", &error))?;
     for note in &notes {
         tracing::warn!(source = %path.display(), %note, "the configuration has a remark");
     }
+    process::raise_open_files();
     let inherited = service_manager::inherited_socket()?;
     let runtime = runtime().map_err(|error| system("no threads can be started", &error))?;
     runtime.block_on(async {
@@ -45,7 +46,8 @@ pub(super) fn run(path: &Path, environment: Environment, overlay: Overlay) -> Re
         let signals = Signals::new().map_err(|error| system("signals cannot be received", &error))?;
         let source = Some(path.display().to_string());
         let containerd = Some(Lookup::default());
-        let surroundings = Surroundings { level, source, commit: COMMIT, containerd, ..Surroundings::default() };
+        let surroundings =
+            Surroundings { level: log.level(), source, commit: COMMIT, containerd, ..Surroundings::default() };
         let sockets = Sockets::bind(&config, inherited).map_err(|error| not_started(&error))?;
         let app = App::start_on(sockets, &config, surroundings).map_err(|error| not_started(&error))?;
         service_manager::ready(SERVING);
@@ -70,7 +72,10 @@ fn runtime() -> io::Result<Runtime> {
 }
 
 fn not_started(error: &StartError) -> Failure {
-    Failure::runtime(chain(error), error.advice())
+    match error {
+        StartError::ClientAuth(_) | StartError::Certificate(_) => Failure::usage(chain(error), error.advice()),
+        _ => Failure::runtime(chain(error), error.advice()),
+    }
 }
 
 /// Until SIGTERM or SIGINT; goes over to a new configuration on SIGHUP and when the file has changed.

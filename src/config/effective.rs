@@ -29,6 +29,8 @@ pub struct Effective {
     blobs: Blobs,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_auth: Option<ClientAuth>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<TlsSection>,
     log: Log,
 }
 
@@ -111,6 +113,15 @@ struct ClientAuth {
 }
 
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TlsSection {
+    cert_file: String,
+    key_file: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ca_file: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
 struct Log {
     #[serde(skip_serializing_if = "Option::is_none")]
     format: Option<&'static str>,
@@ -138,6 +149,11 @@ impl Config {
                 .client_token_file
                 .as_ref()
                 .map(|path| ClientAuth { token_file: path.display().to_string() }),
+            tls: self.tls.as_ref().map(|tls| TlsSection {
+                cert_file: tls.cert_file.display().to_string(),
+                key_file: tls.key_file.display().to_string(),
+                ca_file: tls.ca_file.as_ref().map(|path| path.display().to_string()),
+            }),
             log: Log { format: self.log.format.map(|format| format.as_str()), level: self.log.level.as_str() },
         }
     }

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use super::client_token::client_token;
 use super::environment::Environment;
 use super::instance;
 use super::problem::{Findings, Place};
 use super::reader::{Field, Section};
 use super::settings::Settings;
-use super::{Config, load::Overlay, value};
+use super::{Config, Tls, load::Overlay, value};
 use crate::cloud::endpoints;
 use crate::http::client::HostOverride;
 use crate::telemetry::logs;
@@ -73,6 +74,19 @@ fn read_settings(section: &Section<'_>, settings: &mut Settings) {
             section.findings.problem(&section.place_of("tokenFile"), "clientAuth needs this key", "name the file");
         }
         settings.client_token_file = field.as_ref().and_then(absolute_path);
+    });
+    read_section(section, "tls", |section| {
+        let required = |key| {
+            let field = section.field(key);
+            if field.is_none() {
+                section.findings.problem(&section.place_of(key), "tls needs this key", "name the PEM file");
+            }
+            field.as_ref().and_then(absolute_path)
+        };
+        let (cert_file, key_file) = (required("certFile"), required("keyFile"));
+        let ca_file = section.field("caFile").as_ref().and_then(absolute_path);
+        let files = cert_file.zip(key_file);
+        settings.tls = files.map(|(cert_file, key_file)| Tls { cert_file, key_file, ca_file });
     });
     read_section(section, "log", |log| read_log(log, &mut settings.log));
 }
@@ -201,6 +215,9 @@ fn absolute_path(field: &Field<'_>) -> Option<PathBuf> {
 
 /// Files that other programs put into place, which may come later: absent ones are worth a note and no more.
 pub(super) fn note_absent_files(config: &Config, findings: &Findings) {
+    if let Some(Err(error)) = config.client_token_file.as_deref().map(client_token) {
+        findings.note(&Place::named("clientAuth.tokenFile"), error.why(), error.advice());
+    }
     for instance in &config.instances {
         for base in &instance.token.chain.bases {
             if let crate::credentials::plan::Base::Rrsa { token_file, .. } = base

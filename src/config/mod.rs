@@ -6,6 +6,7 @@
 //! wiring imports this module; they are handed their `Params`.
 
 mod acr_configuration;
+mod client_token;
 mod credential_source;
 mod document;
 mod effective;
@@ -25,6 +26,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use client_token::{Unavailable, client_token};
 pub use effective::Effective;
 pub use environment::Environment;
 pub use instance::personal_domains;
@@ -76,6 +78,8 @@ pub struct Config {
     pub log: logs::Params,
     /// `clientAuth.tokenFile`; always set where `listen` is not loopback.
     pub client_token_file: Option<PathBuf>,
+    /// `tls`; without it pulls come in plain HTTP.
+    pub tls: Option<Tls>,
     /// `endpoints`.
     pub endpoints: endpoints::Params,
     /// `network`.
@@ -100,6 +104,17 @@ impl Config {
             connect_timeout: CONNECT_TIMEOUT,
         }
     }
+}
+
+/// `tls` of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// `certFile`: PEM certificates, the daemon's own first.
+    pub cert_file: PathBuf,
+    /// `keyFile`: the PEM key of the first of them.
+    pub key_file: PathBuf,
+    /// `caFile`: what clients on this node verify it by, named in `hosts.toml`; `None`: the roots of the system.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// `network` of the configuration.

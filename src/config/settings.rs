@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::environment::Environment;
 use super::load::Overlay;
 use super::problem::{Findings, Place};
-use super::{ADMIN, BLOBS, Config, EXPIRING_THRESHOLD, Instance, LISTEN, Network, Rrsa, value};
+use super::{ADMIN, BLOBS, Config, EXPIRING_THRESHOLD, Instance, LISTEN, Network, Rrsa, Tls, value};
 use crate::cloud::endpoints::{self, Region};
 use crate::telemetry::logs;
 use crate::upstream;
@@ -19,6 +19,7 @@ pub(super) struct Settings {
     pub(super) admin: SocketAddr,
     pub(super) log: logs::Params,
     pub(super) client_token_file: Option<PathBuf>,
+    pub(super) tls: Option<Tls>,
     pub(super) endpoints: endpoints::Params,
     pub(super) network: Network,
     pub(super) blobs: upstream::BlobParams,
@@ -47,6 +48,7 @@ impl Settings {
             admin: ADMIN,
             log: logs::Params::default(),
             client_token_file: None,
+            tls: None,
             endpoints,
             network: Network::default(),
             blobs: BLOBS,
@@ -73,6 +75,7 @@ impl Settings {
             admin: self.admin,
             log: self.log,
             client_token_file: self.client_token_file,
+            tls: self.tls,
             endpoints: self.endpoints,
             network: self.network,
             blobs: self.blobs,

@@ -83,8 +83,8 @@ fn every_key_of_the_contract_is_understood() {
     assert!(matches!(&config.network.hosts[2].targets[0].host, TargetHost::Name(_)));
     assert_eq!(config.network.blob_proxy.as_deref(), Some("http://127.0.0.1:4001"));
     assert_eq!((config.blobs.part_size, config.blobs.memory), (8 << 20, 128 << 20));
-    // The token file of RRSA is not on the machine that runs this test; the Personal Edition's role is of this account.
-    assert_eq!(paths(&notes), ["instances[3].assumeRoleARN", "rrsa.tokenFile"]);
+    // The token files are not on the machine that runs this test; the Personal Edition's role is of this account.
+    assert_eq!(paths(&notes), ["instances[3].assumeRoleARN", "clientAuth.tokenFile", "rrsa.tokenFile"]);
 }
 
 #[test]

@@ -130,6 +130,8 @@ signs! {
     ClockSkew,
     /// The daemon does not answer.
     DaemonSilent,
+    /// A caller does not know the client token.
+    ClientToken,
     /// The daemon answers and has no login.
     DaemonNotReady,
     /// The daemon does not serve a domain that is configured.

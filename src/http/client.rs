@@ -4,6 +4,7 @@
 //! are decisions of its callers. The client of hyper-util that it is made of appears in this file only.
 
 mod error;
+mod greet;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

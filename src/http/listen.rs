@@ -6,12 +6,16 @@
 //! queue, and closes then. A socket that was inherited (systemd's `.socket` units) is another matter: its queue stays
 //! with the giver and is left alone.
 
+pub mod tls;
+
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
 use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
 /// Connections that wait to be accepted; the kernel's own default limit (`net.core.somaxconn`) is no lower on any
 /// Linux that containerd 1.6 runs on. Two hundred pulls that start at once open six hundred.
@@ -30,11 +34,11 @@ pub enum Place {
     Second,
 }
 
-/// A listening socket, and who keeps its queue.
-#[derive(Debug)]
+/// A listening socket, who keeps its queue, and whether it speaks TLS.
 pub struct Listener {
     socket: TcpListener,
     inherited: bool,
+    tls: Option<TlsAcceptor>,
 }
 
 impl Listener {
@@ -48,7 +52,7 @@ impl Listener {
         socket.set_reuseaddr(true)?;
         socket.set_reuseport(true)?;
         socket.bind(address)?;
-        Ok(Self { socket: socket.listen(BACKLOG)?, inherited: false })
+        Ok(Self { socket: socket.listen(BACKLOG)?, inherited: false, tls: None })
     }
 
     /// Takes over a socket that another process listens with and keeps.
@@ -57,7 +61,19 @@ impl Listener {
     /// What the system says when the socket is made non-blocking.
     pub fn inherited(socket: std::net::TcpListener) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self { socket: TcpListener::from_std(socket)?, inherited: true })
+        Ok(Self { socket: TcpListener::from_std(socket)?, inherited: true, tls: None })
+    }
+
+    /// The same, greeting clients in TLS.
+    #[must_use]
+    pub fn with_tls(self, tls: TlsAcceptor) -> Self {
+        Self { tls: Some(tls), ..self }
+    }
+
+    /// What greets clients in TLS, where they are to be greeted so.
+    #[must_use]
+    pub fn tls(&self) -> Option<TlsAcceptor> {
+        self.tls.clone()
     }
 
     /// Where it listens.
@@ -101,6 +117,17 @@ impl Listener {
     #[must_use]
     pub fn into_inner(self) -> TcpListener {
         self.socket
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { socket, inherited, tls } = self;
+        f.debug_struct("Listener")
+            .field("socket", socket)
+            .field("inherited", inherited)
+            .field("tls", &tls.is_some())
+            .finish()
     }
 }
 

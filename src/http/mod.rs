@@ -4,6 +4,7 @@
 //! Nothing here knows a registry, a token or a retry: this module moves bytes and says how that went.
 
 pub mod body;
+pub mod certificate;
 pub mod client;
 mod connector;
 mod dial;

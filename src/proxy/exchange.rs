@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::{HeaderValue, Response};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::http::Body;
@@ -16,7 +17,7 @@ use crate::http::headers::X_REQUEST_ID;
 use crate::oci::{Reference, RepositoryName, Resource};
 use crate::telemetry::logs;
 use crate::telemetry::metrics::{Answered, InstanceMetrics, Kind, Method};
-use crate::telemetry::pulls::{Outcome, RecentPull, RecentPulls, Resumes};
+use crate::telemetry::pulls::{FromMemory, Outcome, RecentPull, RecentPulls, Resumes};
 use crate::upstream::{Place, Upstream};
 
 /// Status under which a request is counted whose client left before the answer, as nginx counts it.
@@ -111,6 +112,8 @@ pub(super) struct Exchange {
     subject: Subject,
     id: RequestId,
     recent: RecentPulls,
+    /// Its place among the requests that the node carries at once, held to the end.
+    _place: Option<OwnedSemaphorePermit>,
     begun: Instant,
     ended: bool,
 }
@@ -123,12 +126,14 @@ struct Ending {
     head: Instant,
     passage: Passage,
     resumes: u32,
+    from_memory: bool,
 }
 
 impl Exchange {
-    pub(super) fn begin(id: RequestId, recent: &RecentPulls) -> (Self, Subject) {
+    pub(super) fn begin(id: RequestId, recent: &RecentPulls, place: Option<OwnedSemaphorePermit>) -> (Self, Subject) {
         let subject = Subject::default();
-        (Self { subject: subject.clone(), id, recent: recent.clone(), begun: Instant::now(), ended: false }, subject)
+        let (recent, begun) = (recent.clone(), Instant::now());
+        (Self { subject: subject.clone(), id, recent, _place: place, begun, ended: false }, subject)
     }
 
     /// Ties itself to the body of the answer.
@@ -137,11 +142,14 @@ impl Exchange {
             response.headers_mut().insert(X_REQUEST_ID, id);
         }
         let resumes: Resumes = response.extensions_mut().remove().unwrap_or_default();
+        let from_memory = response.extensions_mut().remove::<FromMemory>().is_some();
         let status = response.status().as_u16();
         let head = Instant::now();
         let mut this = self;
         response.map(|body| {
-            metered(body, move |passage| this.end(&Ending { status, head, passage, resumes: resumes.so_far() }))
+            metered(body, move |passage| {
+                this.end(&Ending { status, head, passage, resumes: resumes.so_far(), from_memory });
+            })
         })
     }
 
@@ -169,7 +177,7 @@ impl Exchange {
     /// Says what became of a pull: content that moved is for the audit log, all else for whoever looks closely.
     fn tell(&self, about: &About, pulled: &Pulled, ending: &Ending, took: Duration) {
         let About { kind, method, .. } = *about;
-        let Ending { status, resumes, passage: Passage { bytes, .. }, .. } = *ending;
+        let Ending { status, resumes, from_memory, passage: Passage { bytes, .. }, .. } = *ending;
         let outcome = outcome(ending);
         let instance = pulled.upstream.instance();
         let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
@@ -186,6 +194,7 @@ impl Exchange {
                 bytes,
                 milliseconds,
                 resumes,
+                from_memory,
                 outcome = outcome.as_str(),
                 role = pulled.upstream.role(),
                 "pulled"
@@ -217,6 +226,7 @@ impl Exchange {
                 bytes,
                 took,
                 resumes,
+                from_memory,
                 outcome,
                 request_id: self.id.as_str().to_owned(),
             });
@@ -238,7 +248,7 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         if !self.ended {
             let passage = Passage { bytes: 0, first_byte: None, end: End::Dropped };
-            self.end(&Ending { status: CLIENT_LEFT, head: Instant::now(), passage, resumes: 0 });
+            self.end(&Ending { status: CLIENT_LEFT, head: Instant::now(), passage, resumes: 0, from_memory: false });
         }
     }
 }

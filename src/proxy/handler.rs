@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, LINK};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, LINK, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Request, Response};
 
+use super::Rules;
 use super::exchange::Subject;
 use super::link;
 use super::respond::Refusal;
-use super::route::{Face, Route, Table};
+use super::route::{Face, Route};
 use crate::http::Body;
 use crate::http::body::full;
 use crate::http::headers::{DOCKER_DISTRIBUTION_API_VERSION, OCI_NAMESPACE};
@@ -20,31 +20,43 @@ use crate::upstream::{Place, Pull};
 /// Most bytes of request headers. containerd sends some hundred; a header table of `hosts.toml` may add to that.
 const MOST_HEADER_BYTES: usize = 16 * 1024;
 
-/// Answers requests from the table of the moment.
+/// Answers requests by the rules of the moment.
 #[derive(Debug)]
 pub(super) struct Handler {
-    table: Arc<ArcSwap<Table>>,
+    rules: Rules,
     unrouted: Arc<InstanceMetrics>,
 }
 
 impl Handler {
-    pub(super) const fn new(table: Arc<ArcSwap<Table>>, unrouted: Arc<InstanceMetrics>) -> Self {
-        Self { table, unrouted }
+    pub(super) const fn new(rules: Rules, unrouted: Arc<InstanceMetrics>) -> Self {
+        Self { rules, unrouted }
     }
 
     pub(super) async fn handle<B>(&self, request: Request<B>, subject: &Subject) -> Result<Response<Body>, Refusal> {
         // The body of a request is never read: a pull has none.
-        let (head, _) = request.into_parts();
+        let (mut head, _) = request.into_parts();
         if size(&head.headers) > MOST_HEADER_BYTES {
             return Err(Refusal::HeadersTooLarge);
         }
-        let asked = RegistryRequest::parse(&head.method, head.uri.path(), head.uri.query())?;
+        let asked = RegistryRequest::parse(&head.method, head.uri.path(), head.uri.query());
+        if let Err(refusal) = self.rules.callers.admit(&head.headers).await {
+            if let Ok(asked) = &asked {
+                subject.unrouted(&self.unrouted, kind(&asked.endpoint), method(asked.head));
+            }
+            return Err(refusal.into());
+        }
+        // Whatever it was, it was for us.
+        head.headers.remove(AUTHORIZATION);
+        let asked = asked?;
+        if announces_body(&head.headers) {
+            return Err(Refusal::Body);
+        }
         let only_head = asked.head;
-        let method = if only_head { Method::Head } else { Method::Get };
+        let method = method(only_head);
         let kind = kind(&asked.endpoint);
         let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
         let host = head.uri.authority().map(http::uri::Authority::as_str).or(host);
-        let route = self.table.load().route(asked, host);
+        let route = self.rules.table.load().route(asked, host);
         match route {
             Ok(Route::Ping { namespace }) => {
                 subject.unrouted(&self.unrouted, kind, method);
@@ -64,6 +76,10 @@ impl Handler {
     }
 }
 
+const fn method(only_head: bool) -> Method {
+    if only_head { Method::Head } else { Method::Get }
+}
+
 const fn kind(endpoint: &Endpoint) -> Kind {
     match endpoint {
         Endpoint::Ping => Kind::Ping,
@@ -72,6 +88,13 @@ const fn kind(endpoint: &Endpoint) -> Kind {
         Endpoint::Repository { resource: Resource::Tags { .. }, .. } => Kind::Tags,
         Endpoint::Repository { resource: Resource::Referrers { .. }, .. } => Kind::Referrers,
     }
+}
+
+/// Whether a body is to follow. No pull has one, and servers that disagree on where one ends are what request smuggling
+/// lives on (RFC 9112, section 11.2).
+fn announces_body(headers: &HeaderMap) -> bool {
+    let lengths = headers.get_all(CONTENT_LENGTH);
+    headers.contains_key(TRANSFER_ENCODING) || lengths.iter().any(|length| length.as_bytes() != b"0")
 }
 
 /// Bytes of header names and values, without what the protocol puts between them.

@@ -4,6 +4,7 @@
 //! credentials, and that a request which is not ours costs the upstream nothing. It never reads a token and never talks
 //! to the cloud: what lies behind an instance is `upstream`'s.
 
+mod caller;
 mod exchange;
 mod handler;
 mod linger;
@@ -21,10 +22,20 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+pub use self::caller::{Callers, ReadToken};
 pub use self::route::Table;
 pub use self::visit::{Visitor, Visits, visits};
 use crate::http::listen::Listener;
 use crate::telemetry::metrics::Metrics;
+
+/// What decides about a request; each may change at any time.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// Who may ask.
+    pub callers: Arc<Callers>,
+    /// Whom a request belongs to. It keeps the instance it was routed to, also when the table is swapped.
+    pub table: Arc<ArcSwap<Table>>,
+}
 
 /// The limits of the face.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,17 +58,15 @@ impl Default for Params {
 
 /// Serves pulls from `listener`, and visits, until `shutdown` is ready and the requests in flight have ended, or
 /// [`Params::drain`] has passed. What waits in the listener's queue at that moment is served too.
-///
-/// `table` may be swapped at any time; a request keeps the instance it was routed to.
 pub async fn serve(
     listener: Listener,
     visits: Visits,
-    table: Arc<ArcSwap<Table>>,
+    rules: Rules,
     metrics: &Metrics,
     params: Params,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    let stack = stack::stack(table, metrics, params.in_flight);
+    let stack = stack::Stack::new(rules, metrics, params.in_flight);
     serve::serve(listener, visits, stack, &params, shutdown).await;
 }
 

@@ -8,7 +8,9 @@ use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 
+use super::caller::NotAdmitted;
 use super::route::NotServed;
+use crate::error::diagnosis::{Row, Sign};
 use crate::error::{Blame, Explain, chain};
 use crate::http::Body;
 use crate::http::body::full;
@@ -28,6 +30,10 @@ pub(super) enum Refusal {
     Request(#[from] RequestError),
     #[error("the request headers are too large")]
     HeadersTooLarge,
+    #[error("a pull has no body")]
+    Body,
+    #[error(transparent)]
+    NotAdmitted(#[from] NotAdmitted),
     #[error(transparent)]
     NotServed(#[from] NotServed),
     #[error("too many requests at once on this node")]
@@ -73,7 +79,9 @@ impl Refusal {
             Self::Request(RequestError::Endpoint) | Self::NotServed(_) => {
                 (StatusCode::NOT_FOUND, ErrorCode::NameUnknown)
             }
+            Self::Body => (StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
             Self::HeadersTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, ErrorCode::Unsupported),
+            Self::NotAdmitted(_) => (StatusCode::FORBIDDEN, ErrorCode::Denied),
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),
             Self::Panic => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown),
             Self::Upstream(error) => upstream_verdict(error.kind()),
@@ -82,7 +90,14 @@ impl Refusal {
 
     /// Who speaks, who has to act, what is wrong, and, as far as there is room, what to do.
     fn sentence(&self) -> String {
-        let Self::Upstream(error) = self else { return printable(&format!("{PREFIX}{self}"), LONGEST_SENTENCE) };
+        let error = match self {
+            Self::Upstream(error) => error,
+            Self::NotAdmitted(error) => {
+                let Row { who, hint, .. } = Row::of(Sign::ClientToken);
+                return printable(&format!("{PREFIX}{who}: {error}; {hint}"), LONGEST_SENTENCE);
+            }
+            _ => return printable(&format!("{PREFIX}{self}"), LONGEST_SENTENCE),
+        };
         let hint = error.row().hint;
         let mut sentence = match error.blame() {
             // Whoever reads this is the one who has to act, and is told what first.
@@ -97,6 +112,11 @@ impl Refusal {
     }
 
     fn log(&self, status: StatusCode) {
+        if let Self::NotAdmitted(error) = self {
+            let advice = Row::of(Sign::ClientToken).fix;
+            tracing::warn!(status = status.as_u16(), %error, advice, "a caller is not admitted");
+            return;
+        }
         let Self::Upstream(error) = self else {
             tracing::debug!(status = status.as_u16(), error = chain(self), "a request is refused");
             return;

@@ -1,4 +1,4 @@
-//! What stands around the handler, as one column. Errors end in it; no answer is an error to the server.
+//! What stands around the handler, as one service. Errors end in it; no answer is an error to the server.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -8,125 +8,82 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
-use tower::util::BoxCloneSyncService;
-use tower::{Service, ServiceBuilder};
+use tower::Service;
 use tracing::Instrument;
 
+use super::Rules;
 use super::exchange::{Exchange, RequestIds, Subject};
 use super::handler::Handler;
 use super::respond::Refusal;
-use super::route::Table;
 use crate::http::Body;
-use crate::http::body::metered;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::pulls::RecentPulls;
 
-/// The whole face as one service.
-pub(super) type Stack = BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>;
-
-/// What comes from within: an answer, or why there is none. To `tower` both are a success, so that being ready has no
-/// way to fail.
-type Verdict = Result<Response<Body>, Refusal>;
-
-type Answering<T> = Pin<Box<dyn Future<Output = Result<T, Infallible>> + Send>>;
-
-/// Builds the column, outermost first.
-pub(super) fn stack(table: Arc<ArcSwap<Table>>, metrics: &Metrics, in_flight: usize) -> Stack {
-    let handler = Arc::new(Handler::new(table, metrics.unrouted()));
-    let ids = Arc::new(RequestIds::new());
-    let recent = metrics.recent_pulls().clone();
-    let permits = Arc::new(Semaphore::new(in_flight));
-    let column = ServiceBuilder::new()
-        // A name, a span and the counters; outermost, so that they see every answer there is.
-        .layer_fn(move |inner| Observed { inner, ids: Arc::clone(&ids), recent: recent.clone() })
-        // An error becomes an answer.
-        .map_response(|verdict: Verdict| verdict.unwrap_or_else(Refusal::into_response))
-        // A bug in one answer does not take the connection's other requests with it.
-        .map_future(without_panic)
-        // More than the node can carry is refused at once; a queue would only make everybody late.
-        .layer_fn(move |inner| Admission { inner, permits: Arc::clone(&permits) })
-        .service_fn(move |mut request: Request<Incoming>| {
-            let handler = Arc::clone(&handler);
-            let subject: Subject = request.extensions_mut().remove().unwrap_or_default();
-            async move { Ok(handler.handle(request, &subject).await) }
-        });
-    BoxCloneSyncService::new(column)
-}
-
-/// Gives a request its name and follows it to the end of its answer.
+/// The whole face as one service; a clone costs a count.
 #[derive(Debug, Clone)]
-struct Observed<S> {
-    inner: S,
-    ids: Arc<RequestIds>,
+pub(super) struct Stack(Arc<Column>);
+
+#[derive(Debug)]
+struct Column {
+    handler: Handler,
+    ids: RequestIds,
     recent: RecentPulls,
+    /// More requests than the node can carry are refused at once; a queue would only make everybody late.
+    places: Arc<Semaphore>,
 }
 
-impl<S> Service<Request<Incoming>> for Observed<S>
-where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
-    S::Future: Send + 'static,
-{
+impl Stack {
+    /// The face that answers by `rules`, at most `in_flight` requests at once.
+    pub(super) fn new(rules: Rules, metrics: &Metrics, in_flight: usize) -> Self {
+        Self(Arc::new(Column {
+            handler: Handler::new(rules, metrics.unrouted()),
+            ids: RequestIds::new(),
+            recent: metrics.recent_pulls().clone(),
+            places: Arc::new(Semaphore::new(in_flight)),
+        }))
+    }
+}
+
+impl Service<Request<Incoming>> for Stack {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Answering<Response<Body>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(cx)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
-        let id = self.ids.next();
-        let span = tracing::info_span!("request", request_id = id.as_str());
-        let (exchange, subject) = Exchange::begin(id, &self.recent);
-        request.extensions_mut().insert(subject);
-        let answering = self.inner.call(request);
-        Box::pin(async move { answering.await.map(|response| exchange.attach(response)) }.instrument(span))
-    }
-}
-
-/// Lets a limited number of requests in; each keeps its place until the last byte of its answer has gone.
-#[derive(Debug, Clone)]
-struct Admission<S> {
-    inner: S,
-    permits: Arc<Semaphore>,
-}
-
-impl<S> Service<Request<Incoming>> for Admission<S>
-where
-    S: Service<Request<Incoming>, Response = Verdict, Error = Infallible>,
-    S::Future: Send + 'static,
-{
-    type Response = Verdict;
-    type Error = Infallible;
-    type Future = Answering<Verdict>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(cx)
-    }
-
+    /// Gives the request a name, a span and a place, and follows it to the end of its answer.
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
-            return Box::pin(async { Ok(Err(Refusal::Overloaded)) });
+        let column = Arc::clone(&self.0);
+        let id = column.ids.next();
+        let span = tracing::info_span!("request", request_id = id.as_str());
+        // Kept until the last byte of the answer has gone.
+        let place = Arc::clone(&column.places).try_acquire_owned().ok();
+        let has_place = place.is_some();
+        let (exchange, subject) = Exchange::begin(id, &column.recent, place);
+        let answering = async move {
+            let response = if has_place { column.answer(request, &subject).await } else { Err(Refusal::Overloaded) };
+            Ok(exchange.attach(response.unwrap_or_else(Refusal::into_response)))
         };
-        let answering = self.inner.call(request);
-        Box::pin(async move {
-            let verdict = answering.await?;
-            Ok(verdict.map(|response| response.map(|body| metered(body, move |_| drop(permit)))))
+        Box::pin(answering.instrument(span))
+    }
+}
+
+impl Column {
+    /// A bug in one answer does not take the connection's other requests with it.
+    async fn answer(&self, request: Request<Incoming>, subject: &Subject) -> Result<Response<Body>, Refusal> {
+        // Nothing that the future owned is looked at after a panic.
+        let answering = AssertUnwindSafe(self.handler.handle(request, subject)).catch_unwind();
+        answering.await.unwrap_or_else(|panic| {
+            tracing::error!(panic = text(&*panic), "a request ended in a panic; this is a bug");
+            Err(Refusal::Panic)
         })
     }
-}
-
-async fn without_panic(answering: impl Future<Output = Result<Verdict, Infallible>>) -> Result<Verdict, Infallible> {
-    // Nothing that the future owned is looked at after a panic.
-    AssertUnwindSafe(answering).catch_unwind().await.unwrap_or_else(|panic| {
-        tracing::error!(panic = text(&*panic), "a request ended in a panic; this is a bug");
-        Ok(Err(Refusal::Panic))
-    })
 }
 
 fn text(panic: &(dyn Any + Send)) -> &str {

@@ -4,6 +4,7 @@
 //! same complaint over and over is written once in a while, with a count (`throttle`).
 
 mod json;
+mod lines;
 mod throttle;
 
 use std::fmt;
@@ -20,6 +21,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
+use self::lines::{Flusher, Lines};
 use self::throttle::Throttled;
 use crate::clock::{Clock, SystemClock};
 
@@ -138,15 +140,42 @@ impl fmt::Debug for LevelHandle {
     }
 }
 
+/// The log of this process; whatever was said is written before it is gone.
+#[derive(Debug)]
+pub struct Log {
+    level: LevelHandle,
+    _flusher: Flusher,
+}
+
+impl Log {
+    /// What changes its level.
+    #[must_use]
+    pub fn level(&self) -> LevelHandle {
+        self.level.clone()
+    }
+}
+
+/// Why there is no log.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// There is one already.
+    #[error(transparent)]
+    Taken(#[from] TryInitError),
+    /// The thread that writes it cannot be started.
+    #[error("its thread cannot be started")]
+    Thread(#[from] std::io::Error),
+}
+
 /// Sets up the log of this process.
 ///
 /// # Errors
-/// Where there is a log already.
-pub fn init(params: Params) -> Result<LevelHandle, TryInitError> {
+/// [`InitError`].
+pub fn init(params: Params) -> Result<Log, InitError> {
     let terminal = std::io::stderr().is_terminal();
     let format = params.format.unwrap_or(if terminal { Format::Text } else { Format::Json });
     let (filter, handle) = reload::Layer::new(params.level.targets());
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let (lines, flusher) = Lines::to(std::io::stderr())?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(lines);
     let subscriber = Registry::default().with(filter);
     match format {
         Format::Json => subscriber.with(lines.event_format(Throttled::new(json::Json, format))).try_init()?,
@@ -155,7 +184,7 @@ pub fn init(params: Params) -> Result<LevelHandle, TryInitError> {
             subscriber.with(lines.with_ansi(terminal).event_format(Throttled::new(text, format))).try_init()?;
         }
     }
-    Ok(LevelHandle(Some(Arc::new(handle))))
+    Ok(Log { level: LevelHandle(Some(Arc::new(handle))), _flusher: flusher })
 }
 
 /// The time of day in UTC, to the microsecond.

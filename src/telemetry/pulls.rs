@@ -69,6 +69,8 @@ pub struct RecentPull {
     pub took: Duration,
     /// How often the upstream's stream broke and was continued.
     pub resumes: u32,
+    /// Whether the bytes were here before they were asked for.
+    pub from_memory: bool,
     /// How it ended.
     pub outcome: Outcome,
     /// The id that the client was given.
@@ -119,6 +121,11 @@ impl Resumes {
     }
 }
 
+/// Marks an answer whose bytes were in memory before they were asked for: kept from another pull, or fetched ahead of this
+/// one. It travels as [`Resumes`] do.
+#[derive(Debug, Clone, Copy)]
+pub struct FromMemory;
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -139,6 +146,7 @@ mod tests {
             bytes: 1,
             took: Duration::ZERO,
             resumes: 0,
+            from_memory: false,
             outcome: Outcome::Complete,
             request_id: "1".to_owned(),
         }

@@ -18,7 +18,7 @@ use crate::http::Body;
 use crate::http::body::{empty, full};
 use crate::http::headers::{self, DOCKER_CONTENT_DIGEST};
 use crate::oci::Digest;
-use crate::telemetry::pulls::Resumes;
+use crate::telemetry::pulls::{FromMemory, Resumes};
 
 impl Upstream {
     /// A blob, as far as the client's `Range` wants it.
@@ -202,6 +202,7 @@ impl Upstream {
 /// A blob that is in memory.
 fn whole(bytes: &Bytes) -> Response<Body> {
     let mut response = Response::new(full(bytes.clone()));
+    response.extensions_mut().insert(FromMemory);
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     response.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));

@@ -23,6 +23,7 @@ use crate::http::body::{CollectError, collect_limited, empty, full};
 use crate::http::headers::{self, DOCKER_CONTENT_DIGEST};
 use crate::oci::{Digest, Reference, RegistryHost, RepositoryName, Tag};
 use crate::telemetry::metrics::{Outcome, Target};
+use crate::telemetry::pulls::FromMemory;
 
 /// Longest manifest: what containerd accepts (its `MaxManifestSize`, 4 MiB and 196 KiB).
 const LONGEST_MANIFEST: usize = 4_393_216;
@@ -64,15 +65,29 @@ impl Upstream {
         reference: &Reference,
         budget: &Budget,
     ) -> Result<Response<Body>, UpstreamError> {
-        let manifest = self.read_manifest(&pull.place, reference, &pull.headers, budget).await?;
+        let remembered = self.remembered(&pull.place, reference);
+        let from_memory = remembered.is_some();
+        let manifest = match remembered {
+            Some(manifest) => manifest,
+            None => self.read_manifest(&pull.place, reference, &pull.headers, budget).await?,
+        };
         self.follow_up(&pull.place, &manifest, pull.head);
         let mut answer = Response::new(empty());
         *answer.status_mut() = manifest.status;
         answer.headers_mut().clone_from(&manifest.headers);
+        if from_memory {
+            answer.extensions_mut().insert(FromMemory);
+        }
         Ok(match &manifest.bytes {
             Some(bytes) if !pull.head => answer.map(|_| full(bytes.clone())),
             _ => answer,
         })
+    }
+
+    /// A manifest that was read before; none by its tag, which may have moved.
+    fn remembered(&self, place: &Place, reference: &Reference) -> Option<Arc<Manifest>> {
+        let Reference::Digest(digest) = reference else { return None };
+        self.parts.memory.manifests.find(&self.key(place, digest))
     }
 
     /// A manifest from memory, from a question that is in the air, or from the registry.
@@ -83,15 +98,12 @@ impl Upstream {
         headers: &HeaderMap,
         budget: &Budget,
     ) -> Result<Arc<Manifest>, UpstreamError> {
+        if let Some(manifest) = self.remembered(place, reference) {
+            return Ok(manifest);
+        }
         let headers = headers::to_registry(headers);
         let asked = match reference {
-            Reference::Digest(digest) => {
-                let key = self.key(place, digest);
-                if let Some(manifest) = self.parts.memory.manifests.find(&key) {
-                    return Ok(manifest);
-                }
-                Asked::Digest(key)
-            }
+            Reference::Digest(digest) => Asked::Digest(self.key(place, digest)),
             Reference::Tag(tag) => Asked::Tag {
                 host: place.host.clone(),
                 repository: place.repository.clone(),

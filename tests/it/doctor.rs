@@ -93,6 +93,17 @@ async fn a_chain_that_works_is_shown_hop_by_hop() {
         assert_eq!(find(&found, step)["outcome"], "ok", "{step}");
     }
     assert!(find(&found, "blob")["endpoint"].as_str().unwrap().contains(".oss-cn-hangzhou-internal."));
+    for host in ["registry", "token realm", "blob host"] {
+        let tls = find(&found, &format!("TLS of the {host}"));
+        let text = tls["text"].as_str().unwrap();
+        assert!(tls["outcome"] == "ok" && tls["milliseconds"].as_f64() > Some(0.0), "{tls}");
+        assert!(text.starts_with("TLSv1.3; its certificate is for "), "{text}");
+        assert!(
+            text.contains(tls["endpoint"].as_str().unwrap()) && text.contains(", by cloudsim private CA"),
+            "{text}"
+        );
+        assert!(text.contains(", good until "), "{text}");
+    }
     assert!(find(&found, "trust policy")["text"].as_str().unwrap().contains(setup::SUBJECT));
     for step in ["clock", "containerd", "hosts.toml", "daemon", "way of a pull", "status", "pull"] {
         assert_eq!(find(&found, step)["outcome"], "ok", "{step}");
@@ -171,6 +182,15 @@ async fn connections_and_certificates_are_told_apart() {
         assert!(!ok && hop["who"] == who && hop["text"].as_str().unwrap().contains(part), "{hop}");
         node.cloud.faults().remove(fault);
     }
+    // A registry that is somebody else: the names it has are told, and a CA of one's own is what to do about it.
+    let fault = node.cloud.fault(Fault::on(Service::Registry, Effect::WrongCertificate));
+    let (ok, found) = findings(&node, &[]).await;
+    let tls = find(&found, "TLS of the registry");
+    assert!(!ok && tls["outcome"] == "failed" && tls["who"] == "network", "{tls}");
+    assert!(tls["text"].as_str().unwrap().contains("another-name.invalid"), "{tls}");
+    assert!(tls["fix"].as_str().unwrap().contains("network.caFile"), "{tls}");
+    assert_eq!(find(&found, "name of the registry")["outcome"], "ok");
+    node.cloud.faults().remove(fault);
     node.finish().await;
 }
 

@@ -5,6 +5,7 @@ mod with_containerd;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -195,6 +196,7 @@ fn the_client_token_stands_in_the_file_and_in_nothing_that_is_printed() {
     let place = Place::serving(&["new.example.com"]);
     let token = "c2VjcmV0LWNsaWVudC10b2tlbg";
     fs::write(place.path("token"), format!("{token}\n")).unwrap();
+    fs::set_permissions(place.path("token"), fs::Permissions::from_mode(0o600)).unwrap();
     let config = fs::read_to_string(place.path("config.yaml")).unwrap();
     let auth = format!("clientAuth:\n  tokenFile: {}\n", place.path("token").display());
     fs::write(place.path("config.yaml"), config + &auth).unwrap();

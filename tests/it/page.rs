@@ -11,6 +11,7 @@ use cloudsim::image::Image;
 use cloudsim::journal::Service;
 use cloudsim::ram::setup::{CLUSTER_ROLE, INSTANCE, PULL_ROLE};
 use cloudsim::{CloudSim, Method};
+use serde_json::Value;
 
 use crate::support::node::{self, get};
 use crate::support::{DOMAIN, Node, REPOSITORY, TAG, blob, manifest};
@@ -91,6 +92,11 @@ async fn pulled() -> Node {
         assert!(node.mirror.get(&blob(digest)).await.expect(200).complete);
     }
     node.cloud.faults().clear();
+    // A second pull of the same, as of another pod.
+    let (digest, _) = &node.image.manifests[0];
+    for _ in 0..2 {
+        node.mirror.get(&manifest(digest)).await.expect(200);
+    }
     node.mirror.get(&manifest("v2")).await.expect(404);
     node
 }
@@ -100,11 +106,27 @@ async fn a_healthy_node_shows_its_chain_and_its_pulls() {
     let node = pulled().await;
     let url = format!("http://{}/", node.daemon.admin);
     let dom = dom(&url, &[]);
-    for shown in
-        ["Ready", INSTANCE, DOMAIN, CLUSTER_ROLE, PULL_ROLE, " left</time>", REPOSITORY, "resumed ", "refused with 404"]
-    {
+    for shown in [
+        "Ready",
+        INSTANCE,
+        DOMAIN,
+        CLUSTER_ROLE,
+        PULL_ROLE,
+        " left</time>",
+        REPOSITORY,
+        "resumed ",
+        "from memory",
+        "refused with 404",
+    ] {
         assert!(dom.contains(shown), "{shown} is missing in {dom}");
     }
+    let status: Value = serde_json::from_str(&get(node.daemon.admin, "/status").await.1).unwrap();
+    let pulls = status["recentPulls"].as_array().unwrap();
+    let of = |reference: &str| pulls.iter().find(|pull| pull["reference"] == reference).unwrap();
+    assert_eq!(of(&node.image.manifests[0].0)["fromMemory"], true, "the newest of two");
+    assert_eq!(of(TAG)["fromMemory"], false, "a tag is asked of the registry each time");
+    let layer = pulls.iter().find(|pull| pull["resumes"].as_u64() > Some(0)).expect("a layer that was resumed");
+    assert!(layer["fromMemory"] == false && layer["outcome"] == "complete", "{layer}");
     assert_eq!(dom.matches("life-left").count() - STYLE_MENTIONS, 4, "one bar for each step: {dom}");
     for width in WIDTHS {
         assert_eq!(overflow(node.daemon.admin, width).await, 0, "the page is wider than a window of {width}");

@@ -98,3 +98,16 @@ async fn without_a_daemon_it_says_so_and_a_wrong_name_is_wrong_usage() {
     assert_eq!(pull(vec!["No/Such:Name:x".into(), "--mirror".into(), mirror]).await.status.code(), Some(2));
     assert_eq!(pull(vec![image(), "--mirror".into(), "nowhere".into()]).await.status.code(), Some(2));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_system_without_certificate_authorities_is_told_what_to_install() {
+    let node = Node::start().await;
+    let none = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_acr-pull-proxy"));
+    command.env_clear().env("SSL_CERT_DIR", none.path()).env("SSL_CERT_FILE", none.path().join("none.pem"));
+    command.arg("pull").args(through(&node, &image(), &[]));
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && told.contains("install ca-certificates"), "{told}");
+    node.finish().await;
+}

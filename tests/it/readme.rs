@@ -1,4 +1,8 @@
-//! The README against the program: every key and every metric is in its tables, every example is a good configuration.
+//! The README against the program: every key and every metric is in its tables, every example is a good configuration,
+//! and every command runs.
+
+pub(crate) mod blocks;
+mod commands;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -17,6 +21,7 @@ endpoints: {qqqqqqqqqqqqqqqq: 1}
 network: {qqqqqqqqqqqqqqqq: 1}
 blobs: {qqqqqqqqqqqqqqqq: 1}
 clientAuth: {qqqqqqqqqqqqqqqq: 1}
+tls: {qqqqqqqqqqqqqqqq: 1}
 log: {qqqqqqqqqqqqqqqq: 1}
 ";
 
@@ -82,13 +87,8 @@ fn every_metric_is_in_the_metrics_table_with_its_kind_and_labels() {
 
 #[test]
 fn every_configuration_in_the_readme_is_a_good_one() {
-    let readme = readme();
-    let blocks = readme.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
-    let examples: Vec<_> = blocks.filter(|block| block.contains("instances:")).collect();
-    assert!(!examples.is_empty(), "the README shows no configuration");
-    for block in examples {
-        if let Err(told) = check(block) {
-            panic!("{told}\n{block}");
-        }
+    let example = blocks::CONFIGURATION.text();
+    if let Err(told) = check(&example) {
+        panic!("{told}\n{example}");
     }
 }

@@ -1,5 +1,7 @@
 //! One daemon replaces another on the same addresses while pulls go on, as a DaemonSet with `maxSurge` does it.
 
+mod with_containerd;
+
 use std::time::Duration;
 
 use cloudsim::image::Image;

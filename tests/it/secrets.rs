@@ -4,6 +4,8 @@
 //! Each method of a first credential is driven through pulls, revocations and renewals, and then through services that
 //! fail with an answer in which they repeat what they were given.
 
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::time::Duration;
 
 use cloudsim::fault::{Effect, Fault};
@@ -14,6 +16,7 @@ use cloudsim::{CloudSim, Method};
 use http::StatusCode;
 
 use crate::support::client::Reply;
+use crate::support::daemon::{Daemon, PROGRAM};
 use crate::support::node::get;
 use crate::support::{DOMAIN, Node, REPOSITORY, TAG, blob, manifest};
 
@@ -37,8 +40,11 @@ impl Answers {
     }
 
     async fn pull(&mut self, node: &Node, path: &str) -> StatusCode {
-        let reply = node.mirror.get(path).await;
+        let bearer = format!("Bearer {}", client_token(&node.daemon));
+        let reply = node.mirror.ask(http::Method::GET, path, &[("authorization", &bearer)]).await;
         self.note(&reply);
+        // The same from somebody who has it almost right, whom the daemon tells about it.
+        self.note(&node.mirror.ask(http::Method::GET, path, &[("authorization", &format!("{bearer}x"))]).await);
         reply.status
     }
 }
@@ -97,7 +103,7 @@ async fn no_secret_leaves_the_daemon_with_any_method_through_renewals_and_faults
 }
 
 async fn drive(method: Method) {
-    let node = Node::with_method(method).await;
+    let node = Node::guarded(method).await;
     let mut answers = Answers::default();
     let layer = blob(&node.image.layers[0]);
     assert_eq!(answers.pull(&node, &manifest(TAG)).await, StatusCode::OK, "{method:?}");
@@ -144,12 +150,16 @@ async fn drive(method: Method) {
 async fn look_everywhere(method: Method, node: Node, answers: Answers) {
     let Node { cloud, daemon, .. } = node;
     let mut shown = vec![("answers", answers.0)];
+    let client_token = client_token(&daemon);
     for path in ["/metrics", "/status", "/", "/readyz", "/absent"] {
         shown.push((path, get(daemon.admin, path).await.1));
     }
+    shown.push(("what our commands say", commands(&daemon, &client_token).await));
+    shown.push(("files", daemon.left_behind()));
     shown.push(("log", daemon.stop()));
     let mut secrets = cloud.issued_secrets();
     secrets.push(std::fs::read_to_string(cloud.oidc_token_file()).unwrap());
+    secrets.push(client_token);
     for (place, text) in &shown {
         for secret in &secrets {
             // A message that was cut may end within a secret, and its end is as secret as its beginning.
@@ -161,6 +171,51 @@ async fn look_everywhere(method: Method, node: Node, answers: Answers) {
             }
         }
     }
+}
+
+/// The token that stands beside the daemon's configuration.
+fn client_token(daemon: &Daemon) -> String {
+    std::fs::read_to_string(daemon.config_file().with_file_name("client-token")).unwrap()
+}
+
+/// Everything that the commands of an operator print on this node, in both forms.
+async fn commands(daemon: &Daemon, token: &str) -> String {
+    let image = format!("{DOMAIN}/{REPOSITORY}:{TAG}");
+    let dir = tempfile::tempdir().unwrap();
+    // As on a node: containerd's directory with an entry of ours, which holds the token.
+    let run = |arguments: &[&str]| {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_acr-pull-proxy"));
+        command.env_clear().args(arguments).env("ACR_PULL_PROXY_CONFIG", daemon.config_file());
+        command.env("ACR_PULL_PROXY_LISTEN", daemon.listen.to_string());
+        command.env("ACR_PULL_PROXY_ADMIN", daemon.admin.to_string());
+        command.env("ACR_PULL_PROXY_CERTS_DIR", dir.path().join("certs.d"));
+        command.env("ACR_PULL_PROXY_STATE_DIR", dir.path());
+        async move { command.output().await.unwrap() }
+    };
+    let mut said = String::new();
+    for output in ["text", "json"] {
+        for arguments in [
+            &["check"][..],
+            &["policy"],
+            &["convert"],
+            &["hosts", "install", "--dry-run"],
+            &["hosts", "install"],
+            &["hosts", "print"],
+            &["hosts", "status"],
+            &["doctor", "--image", &image],
+            &["pull", &image],
+            &["hosts", "install", "--rotate-token", "--dry-run"],
+            &["hosts", "uninstall", "--dry-run"],
+            &["version"],
+        ] {
+            let done = run(&[arguments, &["--output", output]].concat()).await;
+            said += &format!("{arguments:?} {}\n", done.status);
+            said += &[done.stdout, done.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+        }
+    }
+    let file = dir.path().join("certs.d").join(DOMAIN).join("hosts.toml");
+    assert!(std::fs::read_to_string(file).unwrap().contains(token), "the entry has the token, or nothing was tested");
+    said
 }
 
 /// Beginning and end of a secret. What a JWT begins with is the same for all of one kind, and no secret.
@@ -191,4 +246,31 @@ async fn a_key_in_the_configuration_is_masked_where_the_configuration_is_shown()
             assert!(!shown.contains(&secret), "a secret of {} characters is shown", secret.len());
         }
     }
+}
+
+#[tokio::test]
+async fn the_memory_of_the_daemon_ends_in_no_file_and_no_other_process() {
+    let cloud = CloudSim::start().await.unwrap();
+    let mut program = std::process::Command::new(PROGRAM);
+    // The kernel gives the files of a process in /proc to root where nobody else may look into it (proc(5)). Root itself
+    // is told apart by its group.
+    let root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
+    if root {
+        program.gid(65_534);
+    }
+    let daemon = Daemon::through(&cloud.node_config(Method::WorkerRole), program).await;
+    let of_process = |file: &str| format!("/proc/{}/{file}", daemon.pid());
+    let memory = std::fs::metadata(of_process("mem")).unwrap();
+    assert_eq!((memory.uid(), memory.gid()), (0, 0), "its memory can be dumped");
+    let limits = std::fs::read_to_string(of_process("limits")).unwrap();
+    let core: Vec<_> =
+        limits.lines().find(|line| line.starts_with("Max core file size")).unwrap().split("  ").collect();
+    let values: Vec<_> = core.iter().map(|part| part.trim()).filter(|part| !part.is_empty()).collect();
+    assert_eq!(values[1..3], ["0", "0"], "{limits}");
+    // What it tells of itself goes on being told.
+    let (_, metrics) = get(daemon.admin, "/metrics").await;
+    for name in ["process_resident_memory_bytes", "process_open_fds", "process_cpu_seconds_total"] {
+        assert!(metrics.contains(&format!("\n{name} ")), "{name} is gone");
+    }
+    daemon.stop();
 }

@@ -1,5 +1,6 @@
 //! The units of `systemd/`, held by `systemd-analyze` and by a systemd that has really booted.
 
+mod by_hand;
 mod machine;
 
 use std::fs;
@@ -12,6 +13,7 @@ use cloudsim::ram::setup;
 use cloudsim::{CloudSim, Method};
 use tokio::time::{sleep, timeout};
 
+use crate::readme::blocks;
 use crate::support::client::Mirror;
 use crate::support::puller::Pulls;
 use crate::support::{DOMAIN, LIMIT, POLL, REPOSITORY, TAG};
@@ -75,6 +77,7 @@ impl Node {
             (format!("{units}/{SOCKET}"), socket),
             (format!("{units}/{SERVICE}.d/access-key.conf"), read("access-key.conf")),
             (format!("{units}/{SERVICE}.d/hosts.conf"), read("hosts.conf")),
+            (format!("{units}/{SERVICE}.d/withdraw.conf"), blocks::WITHDRAW.text()),
             ("etc/acr-pull-proxy/environment".to_owned(), format!("ACR_PULL_PROXY_CERTS_DIR={CERTS_DIR}\n")),
             (format!("{units}/{SERVICE}.d/test.conf"), SHORT_WATCHDOG.to_owned()),
             ("usr/local/lib/sysusers.d/acr-pull-proxy.conf".to_owned(), read("sysusers.conf")),
@@ -201,8 +204,8 @@ async fn the_service_without_its_socket_listens_by_itself_and_brings_containerd_
     let hosts = node.machine.path(&format!("{}/{DOMAIN}/hosts.toml", CERTS_DIR.trim_start_matches('/')));
     assert!(fs::read_to_string(&hosts).expect("hosts.toml").contains(&node.listen.to_string()));
     node.pull_while(async || {}).await;
-    node.machine.run("acr-pull-proxy", &["hosts", "uninstall", "--certs-dir", CERTS_DIR]);
-    assert!(!hosts.exists());
     node.machine.run("systemctl", &["stop", SERVICE]);
     assert_eq!(node.machine.property("Result"), "success");
+    // The README's drop-in takes the entries out whenever the daemon is stopped.
+    assert!(!hosts.exists());
 }

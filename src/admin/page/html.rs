@@ -30,6 +30,7 @@ pub(super) fn duration(duration: Duration) -> String {
     let seconds = if seconds < ROUNDED { seconds } else { seconds + 30 };
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match () {
+        () if duration < Duration::from_millis(1) => "under 1 ms".to_owned(),
         () if duration < Duration::from_secs(1) => format!("{} ms", duration.as_millis()),
         () if minutes == 0 => format!("{seconds} s"),
         () if hours == 0 => format!("{minutes} min"),
@@ -100,6 +101,7 @@ mod tests {
         assert_eq!((told(59), told(60), told(3599)), ("59 s".into(), "1 min".into(), "1 h".into()));
         assert_eq!((told(3600), told(3900), told(90_000)), ("1 h".into(), "1 h 5 min".into(), "1 d 1 h".into()));
         assert_eq!(duration(Duration::from_micros(2500)), "2 ms");
+        assert_eq!(duration(Duration::from_micros(900)), "under 1 ms");
     }
 
     #[test]

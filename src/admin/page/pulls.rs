@@ -76,6 +76,9 @@ fn result(pull: &PullStatus, good: bool) -> String {
     };
     let mark = if good { "✓" } else { "✗" };
     let mut text = format!("<span class=\"result\"><span aria-hidden=\"true\">{mark}</span> {words}</span>");
+    if pull.from_memory && good {
+        text.push_str(" <span class=\"quiet\">from memory</span>");
+    }
     if pull.resumes > 0 {
         let times = if pull.resumes == 1 { "once".to_owned() } else { format!("{} times", pull.resumes) };
         text.push_str(&format!(" <span class=\"quiet\">resumed {times}</span>"));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::report::{Finding, Report};
-use super::{Tools, network, token_file};
+use super::{Tools, network, tls, token_file};
 use crate::clock::{Clock, SharedClock};
 use crate::config::{Domains, Instance, personal_domains};
 use crate::credentials::HopStatus;
@@ -151,15 +151,17 @@ impl<'a> Walk<'a> {
         let mut answered = false;
         for host in if pull_from.is_empty() { domains } else { pull_from } {
             found.push(network::name(self.tools, "registry", host.host()).await);
+            found.extend(tls::greeting(self.tools, "registry", host.host()).await);
             match self.source.realm(host).await {
                 Ok(realm) => {
                     answered = true;
-                    let finding = Finding::good("challenge", format!("over TLS; bearers come from {realm}"));
+                    let finding = Finding::good("challenge", format!("bearers come from {realm}"));
                     found.push(match self.tools.calls.take_last("challenge") {
                         Some(call) => call.describe(finding),
                         None => finding,
                     });
                     found.push(network::name(self.tools, "token realm", &realm).await);
+                    found.extend(tls::greeting(self.tools, "token realm", &realm).await);
                 }
                 Err(error) => found.push(Finding::error(format!("challenge of {host}"), &*error)),
             }

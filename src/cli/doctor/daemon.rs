@@ -3,13 +3,16 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use http::{Method, Response};
+use http::header::AUTHORIZATION;
+use http::{Method, Response, StatusCode};
+use hyper::ext::ReasonPhrase;
 use serde_json::Value;
 
 use super::Tools;
 use super::report::{Finding, Report};
-use crate::cli::pull::image::{Mirror, Reference, pull};
-use crate::cli::pull::{Progress, from_this_node, size};
+use crate::cli::pull::image::{Reference, pull};
+use crate::cli::pull::{Progress, from_this_node, mirror, size};
+use crate::config::{Config, client_token};
 use crate::error::diagnosis::Sign;
 use crate::http::Body;
 use crate::http::body::{collect_limited, empty};
@@ -43,7 +46,7 @@ pub(super) async fn examine(
     reached(tools, admin, before, report).await;
     status(tools, admin, report).await;
     if let Some(image) = image {
-        whole_pull(listen, image, report).await;
+        whole_pull(tools.config, image, report).await;
     }
 }
 
@@ -66,6 +69,12 @@ async fn serves(tools: &Tools<'_>, listen: SocketAddr, domains: &[RegistryHost],
             report.add(Finding::failed("daemon", text, Sign::PullsElsewhere));
             return false;
         };
+        if response.status() == StatusCode::FORBIDDEN {
+            let why = response.extensions().get::<ReasonPhrase>().map(|reason| reason.as_bytes().to_vec());
+            let why = String::from_utf8_lossy(&why.unwrap_or_default()).into_owned();
+            report.add(Finding::failed("daemon", format!("{listen} refuses this node: {why}"), Sign::ClientToken));
+            return false;
+        }
         let served = header(OCI_NAMESPACE).as_deref() == Some(domain.as_str());
         // To the end, since it is counted then.
         collect_limited(response.into_body(), LONGEST).await.ok();
@@ -130,13 +139,15 @@ async fn status(tools: &Tools<'_>, admin: SocketAddr, report: &mut Report) {
 }
 
 /// The whole image, as containerd would pull it.
-async fn whole_pull(listen: SocketAddr, image: &Reference, report: &mut Report) {
-    // An address of ours has neither path nor platform that could be wrong.
-    let Ok(mirror) = Mirror::at(listen, None) else { return };
+async fn whole_pull(config: &Config, image: &Reference, report: &mut Report) {
+    let mirror = match mirror(config, None) {
+        Ok(mirror) => mirror,
+        Err(error) => return report.add(Finding::failed("pull", error, Sign::ClientToken)),
+    };
     report.add(match pull(&mirror, image, &Progress::silent()).await {
         Ok(pulled) => {
             let text = format!("{} blobs, {}, every digest verified", pulled.blobs.len(), size(pulled.bytes));
-            Finding::good("pull", text).asked(listen.to_string(), Some(Duration::from_millis(pulled.milliseconds)))
+            Finding::good("pull", text).asked(mirror.to_string(), Some(Duration::from_millis(pulled.milliseconds)))
         }
         Err(error) => Finding::failed("pull", error.error, Sign::PullDenied).fix("correct what failed above"),
     });
@@ -149,7 +160,14 @@ async fn text(tools: &Tools<'_>, address: SocketAddr, path: &str) -> Option<Stri
 }
 
 async fn ask(tools: &Tools<'_>, address: SocketAddr, path: &str) -> Result<Response<Body>, ClientError> {
-    let request = http::Request::builder().method(Method::GET).uri(format!("http://{address}{path}")).body(empty());
+    let for_pulls = address == from_this_node(tools.config.listen);
+    let scheme = if for_pulls && tools.config.tls.is_some() { "https" } else { "http" };
+    let mut request = http::Request::builder().method(Method::GET).uri(format!("{scheme}://{address}{path}"));
+    if for_pulls && let Some(token) = tools.config.client_token_file.as_deref().and_then(|file| client_token(file).ok())
+    {
+        request = request.header(AUTHORIZATION, format!("Bearer {}", token.expose()));
+    }
+    let request = request.body(empty());
     let unusable = |source: http::Error| ClientError::Closed { host: address.to_string(), source: source.into() };
-    tools.client.send(request.map_err(unusable)?, ANSWER_TIME).await
+    tools.near.send(request.map_err(unusable)?, ANSWER_TIME).await
 }

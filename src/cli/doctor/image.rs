@@ -8,8 +8,8 @@ use http::header::ACCEPT;
 use serde_json::Value;
 
 use super::chain::Walk;
-use super::network;
 use super::report::{Finding, Report};
+use super::{network, tls};
 use crate::cli::pull::image::Reference;
 use crate::clock::Clock;
 use crate::error::diagnosis::Sign;
@@ -99,6 +99,9 @@ impl Walk<'_> {
                 match self.tools.calls.take_last("oss") {
                     Some(call) => {
                         report.add(network::name(self.tools, "blob host", &call.host).await);
+                        if let Some(finding) = tls::greeting(self.tools, "blob host", &call.host).await {
+                            report.add(finding);
+                        }
                         report.add(call.describe(finding));
                     }
                     None => report.add(finding),

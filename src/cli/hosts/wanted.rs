@@ -1,11 +1,9 @@
 //! What `hosts` is to write: the entry, and the domains that get it.
 
-use std::fs;
-
 use super::super::output::{Failure, warn};
 use super::{Entries, daemon};
-use crate::config::{Config, Domains};
-use crate::containerd::{Discovery, Entry, Server, Version};
+use crate::config::{Config, Domains, client_token};
+use crate::containerd::{Discovery, Entry, InvalidToken, Server, Version};
 use crate::oci::RegistryHost;
 use crate::secret::Secret;
 
@@ -19,8 +17,20 @@ pub(super) struct Wanted {
 
 impl Wanted {
     pub(super) fn new(config: &Config, entries: &Entries, found: &Discovery) -> Result<Self, Failure> {
-        let next = "write a token of printable ASCII there, or take clientAuth out of the configuration";
-        let entry = entry(config, found).map_err(|error| Failure::runtime(error, next))?;
+        let token = config.client_token_file.as_deref().map(client_token).transpose();
+        let token = token.map_err(|error| Failure::runtime(error.to_string(), error.advice()))?;
+        Self::with_token(config, entries, found, token)
+    }
+
+    /// The same with this client token.
+    pub(super) fn with_token(
+        config: &Config,
+        entries: &Entries,
+        found: &Discovery,
+        token: Option<Secret>,
+    ) -> Result<Self, Failure> {
+        let next = "run `acr-pull-proxy hosts install --rotate-token`";
+        let entry = entry_with(config, found, token).map_err(|error| Failure::runtime(error.to_string(), next))?;
         let (domains, complete) = domains(config);
         let server = |domain: &RegistryHost| match entries.strict {
             true => Server::Strict,
@@ -33,14 +43,29 @@ impl Wanted {
 
 /// The entry that containerd of this version is to find.
 pub(super) fn entry(config: &Config, found: &Discovery) -> Result<Entry, String> {
+    let token = config.client_token_file.as_deref().map(client_token).transpose();
+    let token = token.map_err(|error| format!("{error}; {}", error.advice()))?;
+    entry_with(config, found, token).map_err(|error| error.to_string())
+}
+
+fn entry_with(config: &Config, found: &Discovery, token: Option<Secret>) -> Result<Entry, InvalidToken> {
     let mut entry = Entry::new(config.listen);
     if found.version.is_some_and(Version::honours_dial_timeout) {
         entry = entry.with_dial_timeout();
     }
-    let Some(path) = &config.client_token_file else { return Ok(entry) };
-    let unusable = |error: String| format!("clientAuth.tokenFile {}: {error}", path.display());
-    let token = fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
-    entry.with_token(Secret::new(token.trim())).map_err(|error| unusable(error.to_string()))
+    if let Some(tls) = &config.tls {
+        if let Some(ca) = tls.ca_file.as_deref().filter(|ca| !ca.exists()) {
+            warn(&format!(
+                "note: {} (tls.caFile) is not there, and containerd fails every pull without it\n",
+                ca.display()
+            ));
+        }
+        entry = entry.with_tls(tls.ca_file.clone());
+    }
+    match token {
+        Some(token) => entry.with_token(token),
+        None => Ok(entry),
+    }
 }
 
 /// The served domains, and whether these are all: those that the cloud names for an instance are known to a running

@@ -1,13 +1,12 @@
 //! One image through a mirror, by oci-client: manifest, configuration, layers; every digest verified by that client.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 pub(in crate::cli) use oci_client::Reference;
-use oci_client::client::{Client, ClientConfig, ClientProtocol};
+use oci_client::client::{Certificate, CertificateEncoding, Client, ClientConfig, ClientProtocol};
 use oci_client::errors::OciDistributionError;
 use oci_client::manifest::{ImageIndexEntry, OciDescriptor};
 use oci_client::secrets::RegistryAuth;
@@ -17,6 +16,7 @@ use tokio::time::Instant;
 use super::progress::Progress;
 use crate::error::diagnosis::{Row, Sign};
 use crate::oci::{RegistryHost, RepositoryName, error_body};
+use crate::secret::Secret;
 
 /// Layers at once, as containerd does (`max_concurrent_downloads`).
 const AT_ONCE: usize = 3;
@@ -33,6 +33,9 @@ pub(in crate::cli) struct Mirror {
     protocol: Protocol,
     authority: String,
     platform: Option<(String, String)>,
+    token: Option<Secret>,
+    /// A PEM certificate to verify it by, beside those of the system.
+    root: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,11 +73,6 @@ pub(in crate::cli) struct PullError {
 }
 
 impl Mirror {
-    /// The daemon at this address.
-    pub(in crate::cli) fn at(address: SocketAddr, platform: Option<&str>) -> Result<Self, String> {
-        Self::parse(&format!("http://{address}"), platform)
-    }
-
     /// The daemon at this URL, which has no path.
     pub(in crate::cli) fn parse(url: &str, platform: Option<&str>) -> Result<Self, String> {
         let wrong = || format!("'{url}' is no URL of a mirror such as http://127.0.0.1:7080");
@@ -93,10 +91,34 @@ impl Mirror {
             let parts = parts.map(|(os, architecture)| (os.to_owned(), architecture.to_owned()));
             parts.ok_or_else(|| format!("'{text}' is no platform such as linux/arm64"))
         });
-        Ok(Self { protocol, authority, platform: platform.transpose()? })
+        Ok(Self { protocol, authority, platform: platform.transpose()?, token: None, root: None })
     }
 
-    fn client(&self) -> Client {
+    /// The same with the client token that it wants to see.
+    pub(in crate::cli) fn with_token(mut self, token: Secret) -> Self {
+        self.token = Some(token);
+        self
+    }
+
+    /// The same, verified by this certificate too.
+    pub(in crate::cli) fn with_root(mut self, root: Option<String>) -> Self {
+        self.root = root;
+        self
+    }
+
+    fn authentication(&self) -> RegistryAuth {
+        match &self.token {
+            Some(token) => RegistryAuth::Bearer(token.expose().to_owned()),
+            None => RegistryAuth::Anonymous,
+        }
+    }
+
+    fn client(&self) -> Result<Client, PullError> {
+        // Without them the client is not refused but panics, even where the mirror is on this node and needs no TLS.
+        if rustls_native_certs::load_native_certs().certs.is_empty() {
+            let error = "this system has no certificate authorities, which the client of `pull` insists on".to_owned();
+            return Err(PullError { error, next: "install ca-certificates" });
+        }
         let protocol = match self.protocol {
             Protocol::Http => ClientProtocol::Http,
             Protocol::Https => ClientProtocol::Https,
@@ -105,6 +127,7 @@ impl Mirror {
             protocol,
             read_timeout: Some(SILENCE),
             connect_timeout: Some(CONNECT),
+            extra_root_certificates: self.root.as_deref().map(root).into_iter().collect(),
             user_agent: crate::http::USER_AGENT,
             // A proxy in the environment is for the outside. Naming one and taking every host out of it is the client's
             // only way to have none.
@@ -116,7 +139,7 @@ impl Mirror {
         if let Some((os, architecture)) = self.platform.clone() {
             config.platform_resolver = Some(Box::new(move |entries| pick(entries, &os, &architecture)));
         }
-        Client::new(config)
+        Ok(Client::new(config))
     }
 }
 
@@ -125,6 +148,10 @@ impl fmt::Display for Mirror {
         let scheme = if self.protocol == Protocol::Http { "http" } else { "https" };
         write!(f, "{scheme}://{}", self.authority)
     }
+}
+
+fn root(pem: &str) -> Certificate {
+    Certificate { encoding: CertificateEncoding::Pem, data: pem.as_bytes().to_vec() }
 }
 
 fn pick(entries: &[ImageIndexEntry], os: &str, architecture: &str) -> Option<String> {
@@ -149,11 +176,11 @@ pub(in crate::cli) fn parse(name: &str) -> Result<Reference, String> {
 
 /// Pulls an image and lets go of every byte.
 pub(in crate::cli) async fn pull(mirror: &Mirror, image: &Reference, progress: &Progress) -> Result<Pulled, PullError> {
-    let client = mirror.client();
+    let client = mirror.client()?;
     let mut image = image.clone();
     image.set_mirror_registry(mirror.authority.clone());
     let started = Instant::now();
-    let manifest = client.pull_image_manifest(&image, &RegistryAuth::Anonymous).await;
+    let manifest = client.pull_image_manifest(&image, &mirror.authentication()).await;
     let (manifest, digest) = manifest.map_err(|error| explain(mirror, &error))?;
     let mut wanted: Vec<&OciDescriptor> = Vec::new();
     for descriptor in std::iter::once(&manifest.config).chain(&manifest.layers) {

@@ -35,6 +35,8 @@ fn each_bad_value_is_reported_at_its_path() {
         ("blobs: {partSize: 1KiB}", "blobs.partSize"),
         ("blobs: {memory: 1MiB}", "blobs.memory"),
         ("clientAuth: {}", "clientAuth.tokenFile"),
+        ("tls: {certFile: /a}", "tls.keyFile"),
+        ("tls: {certFile: a, keyFile: /b}", "tls.certFile"),
         ("log: {format: xml}", "log.format"),
         ("log: {level: loud}", "log.level"),
     ] {

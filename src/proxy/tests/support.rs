@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::super::{Params, Table, serve, visits};
+use super::super::{Callers, Params, Rules, Table, serve, visits};
 use crate::clock::{SystemClock, Timestamp, later};
 use crate::error::BoxError;
 use crate::http::body::{collect_limited, empty};
@@ -192,11 +192,12 @@ impl World {
         );
         let domains = [VPC, PUBLIC].map(|domain| RegistryHost::parse(domain).unwrap()).to_vec();
         let table = Arc::new(ArcSwap::from_pointee(Table::build([(domains, Arc::clone(&upstream))])));
+        let rules = Rules { callers: Callers::everybody(), table };
         let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, mut stopped) = watch::channel(false);
         let served = tokio::spawn(async move {
-            serve(listener, visits().1, table, &metrics, setup.face, async move {
+            serve(listener, visits().1, rules, &metrics, setup.face, async move {
                 drop(stopped.wait_for(|stopped| *stopped).await);
             })
             .await;

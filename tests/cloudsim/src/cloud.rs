@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::fault::{Fault, FaultId, Faults};
 use crate::journal::Journal;
 use crate::pace::Paces;
+use crate::pki::{Pki, PkiError};
 use crate::ram::{Directory, setup};
 use crate::server::{World, scripted_realm};
 use crate::settings::Settings;
@@ -36,6 +37,7 @@ pub struct CloudSim {
     world: Arc<World>,
     tls_addr: SocketAddr,
     imds_addr: SocketAddr,
+    pki: Arc<Pki>,
     ca_pem: String,
     files: TempDir,
     /// Aborted on drop, with every connection they hold.
@@ -127,6 +129,14 @@ impl CloudSim {
     #[must_use]
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
+    }
+
+    /// A certificate of that authority for a name, and its key, both PEM: for a server that stands in front of this one.
+    ///
+    /// # Errors
+    /// When the name cannot stand in a certificate.
+    pub fn certificate(&self, name: &str) -> Result<(String, String), PkiError> {
+        self.pki.certificate(name)
     }
 
     /// A file with [`CloudSim::ca_pem`], gone when the simulator is dropped.

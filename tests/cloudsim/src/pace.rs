@@ -17,6 +17,10 @@ pub(crate) const INITIAL_WINDOW: f64 = 14_600.0;
 /// Where the window stops growing: the default upper bound of a Linux receiver's buffer (`tcp_rmem`).
 pub(crate) const LARGEST_WINDOW: f64 = 6_291_456.0;
 
+/// What a retransmission timeout is above the round trip at least, on Linux (`TCP_RTO_MIN`). An idle connection loses half
+/// of its window with each.
+pub(crate) const LEAST_RTO: Duration = Duration::from_millis(200);
+
 /// How one service is reached.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Pace {
@@ -24,7 +28,8 @@ pub struct Pace {
     pub round_trip: Duration,
     /// The most bytes per second one connection carries towards the client; `None` is unlimited.
     pub bytes_per_second: Option<u64>,
-    /// Whether a connection starts with a window of ten segments that doubles each round trip, as TCP's does.
+    /// Whether a connection starts with a window of ten segments that doubles each round trip, as TCP's does, and loses
+    /// half of it for each retransmission timeout that it is idle.
     pub slow_start: bool,
 }
 

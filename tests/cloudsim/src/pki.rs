@@ -6,7 +6,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+};
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::PrivateKeyDer;
@@ -71,6 +73,12 @@ impl Pki {
         self.issuer.pem()
     }
 
+    /// A new leaf for a name and its key, both PEM.
+    pub(crate) fn certificate(&self, name: &str) -> Result<(String, String), PkiError> {
+        let (key, certificate) = self.signed(name)?;
+        Ok((certificate.pem(), key.serialize_pem()))
+    }
+
     /// The server configurations, which share this authority.
     pub(crate) fn faces(self: &Arc<Self>) -> Result<TlsFaces, PkiError> {
         let both: &[&[u8]] = &[b"h2", b"http/1.1"];
@@ -95,14 +103,19 @@ impl Pki {
         if let Some(leaf) = leaves.get(name) {
             return Ok(Arc::clone(leaf));
         }
-        let key = KeyPair::generate()?;
-        let mut params = CertificateParams::new(vec![name.to_owned()])?;
-        params.distinguished_name.push(DnType::CommonName, name);
-        let certificate = params.signed_by(&key, &self.issuer)?;
+        let (key, certificate) = self.signed(name)?;
         let key = self.provider.key_provider.load_private_key(PrivateKeyDer::from(key))?;
         let leaf = Arc::new(CertifiedKey::new(vec![certificate.der().clone()], key));
         leaves.insert(name.to_owned(), Arc::clone(&leaf));
         Ok(leaf)
+    }
+
+    fn signed(&self, name: &str) -> Result<(KeyPair, Certificate), PkiError> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new(vec![name.to_owned()])?;
+        params.distinguished_name.push(DnType::CommonName, name);
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        Ok((key, certificate))
     }
 }
 

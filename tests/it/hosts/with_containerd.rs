@@ -4,6 +4,7 @@
 //! The registry behind the daemon is played by a second daemon, which containerd asks when the first gives no answer.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use cloudsim::Method;
 use cloudsim::image::Image;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::json;
@@ -43,14 +46,16 @@ impl Site {
     }
 
     /// A file of the admin's that leads to the registry, as the name of the domain does elsewhere.
-    fn write_admins_file(&self) {
+    fn write_admins_file(&self) -> PathBuf {
         let dir = self.containerd.certs_dir().join(DOMAIN);
         fs::create_dir_all(&dir).unwrap();
         let registry = format!("http://{}", self.registry.listen);
         let text = format!(
             "server = \"{registry}\"\n\n# the cache\n[host.\"{registry}\"]\n  capabilities = [\"pull\", \"resolve\"]\n"
         );
-        fs::write(dir.join("hosts.toml"), text).unwrap();
+        let file = dir.join("hosts.toml");
+        fs::write(&file, text).unwrap();
+        file
     }
 
     /// `hosts <arguments>`, told nothing but where this containerd has its configuration. It finds the program by PATH,
@@ -72,8 +77,21 @@ impl Site {
     }
 
     /// Pulls the image anew, and tells how long that took.
-    #[expect(clippy::print_stdout, reason = "the figures are wanted where somebody asks for them")]
     async fn pull(&self, what: &str) -> Duration {
+        let (pulled, took) = self.try_pull(what).await;
+        assert!(pulled.is_ok(), "{what}: {pulled:?}\n{}", self.containerd.log());
+        took
+    }
+
+    /// The same where the pull must fail.
+    async fn refused(&self, what: &str) -> Duration {
+        let (pulled, took) = self.try_pull(what).await;
+        assert!(pulled.is_err(), "{what}: {pulled:?}");
+        took
+    }
+
+    #[expect(clippy::print_stdout, reason = "the figures are wanted where somebody asks for them")]
+    async fn try_pull(&self, what: &str) -> (Result<String, String>, Duration) {
         let name = format!("{DOMAIN}/{REPOSITORY}:{TAG}");
         let images = self.containerd.ctr(&["--namespace", "k8s.io", "images", "ls", "--quiet"]).await;
         for image in String::from_utf8(images.stdout).unwrap().lines() {
@@ -82,9 +100,16 @@ impl Site {
         let start = Instant::now();
         let pulled = cri::pull_image(&self.containerd.socket(), &name).await;
         let took = start.elapsed();
-        assert!(pulled.is_ok(), "{what}: {pulled:?}\n{}", self.containerd.log());
-        println!("pull with the daemon {what}: {took:?}");
-        took
+        println!("pull with the daemon {what}: {took:?} {}", pulled.as_ref().err().map_or("", String::as_str));
+        (pulled, took)
+    }
+
+    /// Hung: connections are still taken, by the kernel, and nobody answers. Its end is what a watchdog does.
+    async fn hang_and_kill(&self) {
+        self.node.daemon.signal("STOP");
+        let pid = self.node.daemon.pid().to_string();
+        tokio::time::sleep(HANG).await;
+        Command::new("kill").args(["-s", "KILL", &pid]).stderr(Stdio::null()).status().unwrap();
     }
 
     /// Requests that a daemon has answered.
@@ -98,8 +123,7 @@ impl Site {
 #[tokio::test(flavor = "multi_thread")]
 async fn containerd_reads_what_install_writes_and_no_more_after_uninstall() {
     let site = Site::start().await;
-    site.write_admins_file();
-    let file = site.containerd.certs_dir().join(DOMAIN).join("hosts.toml");
+    let file = site.write_admins_file();
     let before = fs::read_to_string(&file).unwrap();
 
     site.hosts(&["install"]);
@@ -148,35 +172,72 @@ async fn a_daemon_that_is_gone_costs_a_pull_less_than_a_second() {
     site.hosts(&["install"]);
     site.pull("serving").await;
 
-    // Hung: connections are still taken, by the kernel, and nobody answers. Its end is what a watchdog does.
-    site.node.daemon.signal("STOP");
-    let pid = site.node.daemon.pid().to_string();
-    let watchdog = async {
-        tokio::time::sleep(HANG).await;
-        Command::new("kill").args(["-s", "KILL", &pid]).stderr(Stdio::null()).status().unwrap();
-    };
-    let (hung, ()) = tokio::join!(site.pull("hung for 2 s, then killed"), watchdog);
+    let (hung, ()) = tokio::join!(site.pull("hung for 2 s, then killed"), site.hang_and_kill());
     assert!(hung >= HANG / 2, "it did hang: {hung:?}");
     assert!(hung < HANG + without + TOLERATED, "{hung:?}");
 
     let stopped = site.pull("stopped").await;
     assert!(stopped < without + TOLERATED, "{stopped:?} instead of {without:?}");
 
-    // Its port is taken by another program: a port that is free for sure, which is then the one our entry names.
-    for (what, answer) in [
-        ("replaced by a web server", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
-        (
-            "replaced by one that wants a login",
-            "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"x\"\r\n\
-                                                Content-Length: 0\r\nConnection: close\r\n\r\n",
-        ),
-        ("replaced by another protocol", "SSH-2.0-OpenSSH_9.2\r\n"),
-        ("replaced by one that hangs up", ""),
-    ] {
+    for (what, answer) in OTHERS {
+        let mut other = Other::start(answer).await;
+        site.hosts(&["install", "--listen", &other.address]);
+        let took = site.pull(what).await;
+        assert!(took < without + TOLERATED, "{what}: {took:?} instead of {without:?}");
+        assert!(other.connections.try_recv().is_ok(), "{what}: containerd did not come by");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_strict_a_pull_fails_at_once_where_the_daemon_is_gone_and_works_again_after_uninstall() {
+    let site = Site::start().await;
+    site.hosts(&["install", "--strict"]);
+    site.pull("serving, strict").await;
+    let asked = Site::requests(&site.registry).await;
+
+    let (refused, ()) = tokio::join!(site.refused("hung for 2 s, then killed, strict"), site.hang_and_kill());
+    assert!(refused > HANG / 2 && refused < HANG + TOLERATED, "{refused:?}");
+    assert!(site.refused("stopped, strict").await < TOLERATED);
+    for (what, answer) in OTHERS {
+        let mut other = Other::start(answer).await;
+        site.hosts(&["install", "--strict", "--listen", &other.address]);
+        assert!(site.refused(&format!("{what}, strict")).await < TOLERATED, "{what}");
+        assert!(other.connections.try_recv().is_ok(), "{what}: containerd did not come by");
+    }
+    assert!(Site::requests(&site.registry).await == asked, "nothing passes the daemon by");
+
+    // What the unit of an operator who wants this does when the service stops.
+    site.hosts(&["uninstall"]);
+    // A containerd without our entry asks the name of the domain, for which this file stands here.
+    site.write_admins_file();
+    site.pull("out of hosts.toml").await;
+}
+
+/// What else may listen where the daemon did, and what it answers.
+const OTHERS: [(&str, &str); 4] = [
+    ("replaced by a web server", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
+    (
+        "replaced by one that wants a login",
+        "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\n\
+         Connection: close\r\n\r\n",
+    ),
+    ("replaced by another protocol", "SSH-2.0-OpenSSH_9.2\r\n"),
+    ("replaced by one that hangs up", ""),
+];
+
+/// Another program at the address that our entry names: at a port that is free for sure.
+struct Other {
+    address: String,
+    connections: mpsc::UnboundedReceiver<()>,
+    task: JoinHandle<()>,
+}
+
+impl Other {
+    async fn start(answer: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        site.hosts(&["install", "--listen", &listener.local_addr().unwrap().to_string()]);
-        let (accepted, mut connections) = tokio::sync::mpsc::unbounded_channel();
-        let other = tokio::spawn(async move {
+        let address = listener.local_addr().unwrap().to_string();
+        let (accepted, connections) = mpsc::unbounded_channel();
+        let task = tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 accepted.send(()).ok();
                 let mut head = [0; 4096];
@@ -187,9 +248,12 @@ async fn a_daemon_that_is_gone_costs_a_pull_less_than_a_second() {
                 stream.write_all(answer.as_bytes()).await.ok();
             }
         });
-        let took = site.pull(what).await;
-        assert!(took < without + TOLERATED, "{what}: {took:?} instead of {without:?}");
-        assert!(connections.try_recv().is_ok(), "{what}: containerd did not come by");
-        other.abort();
+        Self { address, connections, task }
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }

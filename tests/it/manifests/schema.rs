@@ -1,17 +1,20 @@
 //! Kubernetes' own OpenAPI schemas, in the strict form that allows no unknown field, and as much of JSON Schema as they
-//! use. The files in `tests/data/kubernetes` are those definitions that our objects reach, without their prose.
+//! use. The files in `tests/data/kubernetes` are those definitions that our objects reach, without their prose; those of
+//! the Prometheus Operator (by the npm package `@kubernetes-models/prometheus-operator` 6.0.0) with names only for fields
+//! that we do not use.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// The definitions of one version of Kubernetes.
+/// The definitions of one version of Kubernetes, and of what extends it.
 #[derive(Debug)]
 pub(super) struct Schemas(BTreeMap<String, Value>);
 
 impl Schemas {
-    pub(super) fn parse(text: &str) -> Self {
-        Self(serde_json::from_str(text).expect("definitions"))
+    pub(super) fn parse(texts: &[String]) -> Self {
+        let parse = |text: &String| serde_json::from_str::<BTreeMap<_, _>>(text).expect("definitions");
+        Self(texts.iter().flat_map(parse).collect())
     }
 
     /// What is wrong with an object, each with its place. The kind says which definition holds; `None` where there is

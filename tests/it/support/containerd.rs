@@ -28,12 +28,17 @@ impl Containerd {
     /// Fails the test where containerd or runc is missing or the user is not root: whoever runs the tests without them
     /// leaves these tests out by name, so that none of them counts as passed without having run.
     pub(crate) async fn start() -> Self {
+        Self::start_by(Command::new("containerd")).await
+    }
+
+    /// The same, by a command that becomes containerd with the arguments that are added to it.
+    pub(crate) async fn start_by(mut command: Command) -> Self {
         let dir = tempfile::Builder::new().prefix("ctrd").tempdir().expect("a directory for containerd");
         let path = dir.path();
         fs::create_dir(path.join("certs.d")).expect("certs.d");
         fs::write(path.join("config.toml"), config(path)).expect("config.toml");
         let log = File::create(path.join("log")).expect("log");
-        let child = Command::new("containerd")
+        let child = command
             .arg("--config")
             .arg(path.join("config.toml"))
             .stdin(Stdio::null())

@@ -16,7 +16,19 @@ use tokio::net::UnixStream;
 /// # Errors
 /// The status message of the call: the text that ends up in the pod's event.
 pub(crate) async fn pull_image(socket: &Path, image: &str) -> Result<String, String> {
-    let request = message_field(1, &string_field(1, image));
+    pull_image_as(None, socket, image).await
+}
+
+/// The same with the user and password of a pull secret.
+///
+/// # Errors
+/// As [`pull_image`].
+pub(crate) async fn pull_image_as(login: Option<(&str, &str)>, socket: &Path, image: &str) -> Result<String, String> {
+    let mut request = message_field(1, &string_field(1, image));
+    if let Some((user, password)) = login {
+        let auth = [string_field(1, user), string_field(2, password)].concat();
+        request.extend(message_field(2, &auth));
+    }
     let answer = call(socket, "/runtime.v1.ImageService/PullImage", &request).await?;
     // PullImageResponse { string image_ref = 1 }; a reference is shorter than 128 bytes.
     let text = answer.get(2..).expect("an image reference");

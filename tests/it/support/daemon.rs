@@ -1,7 +1,9 @@
 //! The daemon as a process of its own, run as people run it: `acr-pull-proxy serve --config …`.
 
+use std::fs::{File, Permissions};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -10,6 +12,9 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::watch;
+
+/// The daemon itself.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_acr-pull-proxy");
 
 /// How long a daemon may take until it listens.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -39,17 +44,40 @@ impl Daemon {
         Self::with(config, &[]).await
     }
 
+    /// The same as [`start`](Self::start), for callers who know the token in `client-token` beside the configuration.
+    pub(crate) async fn guarded(config: &str) -> Self {
+        let dir = directory();
+        let token = dir.path().join("client-token");
+        std::fs::write(&token, "a-client-token-that-nobody-guesses").expect("the token");
+        std::fs::set_permissions(&token, Permissions::from_mode(0o600)).expect("for its owner only");
+        let config = format!("{config}clientAuth:\n  tokenFile: {}\n", token.display());
+        Self::run(&config, dir, Command::new(PROGRAM), &["--log-level", "trace"]).await
+    }
+
+    /// The same as [`as_configured`](Self::as_configured), by a program that ends up as the daemon.
+    pub(crate) async fn through(config: &str, program: Command) -> Self {
+        Self::run(config, directory(), program, &[]).await
+    }
+
     async fn with(config: &str, arguments: &[&str]) -> Self {
-        let dir = tempfile::tempdir().expect("a directory for the daemon");
+        Self::run(config, directory(), Command::new(PROGRAM), arguments).await
+    }
+
+    async fn run(config: &str, dir: TempDir, mut program: Command, arguments: &[&str]) -> Self {
         let file = dir.path().join("config.yaml");
         std::fs::write(&file, config).expect("config.yaml");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_acr-pull-proxy"))
+        let work = dir.path().join("work");
+        std::fs::create_dir(&work).expect("a directory to work in");
+        let stdout = File::create(work.join("stdout")).expect("a file for what it prints");
+        let mut child = program
             .args(["serve", "--log-format", "json", "--config"])
             .arg(&file)
             .args(arguments)
             .env_clear()
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .env("TMPDIR", &work)
+            .current_dir(&work)
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
             .expect("the daemon starts");
@@ -109,6 +137,17 @@ impl Daemon {
         self.dir.path().join("config.yaml")
     }
 
+    /// Everything it has printed to standard output or left in the directories it can be expected to write to.
+    pub(crate) fn left_behind(&self) -> String {
+        let files = std::fs::read_dir(self.dir.path().join("work")).expect("its directory");
+        let read = |entry: std::io::Result<std::fs::DirEntry>| {
+            let path = entry.expect("an entry").path();
+            let bytes = std::fs::read(&path).expect("a file, since it makes no directories");
+            format!("{}\n{}\n", path.display(), String::from_utf8_lossy(&bytes))
+        };
+        files.map(read).collect()
+    }
+
     /// Sends a signal by name (`TERM`, `HUP`).
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status().expect("kill");
@@ -130,6 +169,10 @@ impl Daemon {
         }
         status
     }
+}
+
+fn directory() -> TempDir {
+    tempfile::tempdir().expect("a directory for the daemon")
 }
 
 impl Drop for Daemon {

@@ -47,6 +47,16 @@ impl Node {
         Self::with(method, Image::random(2, 16 * 1024, 2)).await
     }
 
+    /// The same, where callers have to know the token in the file `client-token` beside the configuration.
+    pub(crate) async fn guarded(method: Method) -> Self {
+        let image = Image::random(2, 16 * 1024, 2);
+        let cloud = CloudSim::start().await.expect("the simulated cloud starts");
+        cloud.push(setup::INSTANCE, REPOSITORY, TAG, &image).expect("the instance is there");
+        let daemon = Daemon::guarded(&cloud.node_config(method)).await;
+        let mirror = Mirror::at(daemon.listen);
+        Self { cloud, image, daemon, mirror }
+    }
+
     /// A node in front of a cloud that holds `image` as [`REPOSITORY`]`:`[`TAG`].
     pub(crate) async fn with(method: Method, image: Image) -> Self {
         let cloud = CloudSim::start().await.expect("the simulated cloud starts");

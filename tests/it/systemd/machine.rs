@@ -80,8 +80,8 @@ impl Machine {
     /// Runs a program in the machine, which must succeed, and gives what it printed.
     pub(super) fn run(&self, program: &str, arguments: &[&str]) -> String {
         self.try_run(program, arguments).unwrap_or_else(|told| {
-            let journal = self.try_run("journalctl", &["--no-pager", "--lines=80"]);
-            panic!("{program} {arguments:?}: {told}\n{journal:?}\n{}", self.console())
+            let journal = self.try_run("journalctl", &["--no-pager", "--lines=80"]).unwrap_or_else(|told| told);
+            panic!("{program} {arguments:?}: {told}\n{journal}\n{}", self.console())
         })
     }
 

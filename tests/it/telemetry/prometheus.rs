@@ -48,12 +48,19 @@ impl Prometheus {
     /// The value of a query with exactly one result, once there is one.
     pub(super) async fn value(&self, query: &str) -> f64 {
         until_some(|| async {
-            let escaped: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
-            let answer = self.api(&format!("/api/v1/query?query={escaped}")).await?;
-            let [one] = answer["data"]["result"].as_array()?.as_slice() else { return None };
+            let series = self.series(query).await;
+            let [one] = series.as_slice() else { return None };
             one["value"][1].as_str()?.parse().ok()
         })
         .await
+    }
+
+    /// What a query finds now.
+    pub(super) async fn series(&self, query: &str) -> Vec<Value> {
+        let escaped: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let answer = self.api(&format!("/api/v1/query?query={escaped}")).await.unwrap_or_default();
+        assert_ne!(answer["status"], "error", "{query}: {answer}");
+        answer["data"]["result"].as_array().cloned().unwrap_or_default()
     }
 
     #[expect(clippy::disallowed_methods, reason = "Prometheus is trusted to end its answer")]

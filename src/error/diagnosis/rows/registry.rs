@@ -120,6 +120,12 @@ pub(super) const REGISTRY: &[Row] = &[
         "start it (systemctl start acr-pull-proxy, or look at its pod), and check `listen` and `admin`",
         "start it",
     ]),
+    sign(Sign::ClientToken, Node, [
+        "`no client token was sent`, `the client token is wrong`, `the daemon has no client token yet`",
+        "`clientAuth` is set, and the caller does not send the token in its file",
+        "run `acr-pull-proxy hosts install` on the node, which makes the token and writes it into hosts.toml; send it as Authorization: Bearer from elsewhere",
+        "run hosts install on the node",
+    ]),
     sign(Sign::DaemonNotReady, Node, [
         "`doctor`: the daemon is not ready",
         "an instance has no login in the running daemon",

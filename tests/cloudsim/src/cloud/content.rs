@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jiff::SignedDuration;
 
 use super::CloudSim;
 use crate::hash::sha256;
 use crate::image::Image;
-use crate::ram::Instance;
+use crate::ram::{Caller, Identity, Instance, LoginScope};
 use crate::store::{self, InstanceSpec, Manifest};
+
+/// How long a login given to a client beside the daemon lives: as long as one of a long-term key.
+const LOGIN_LIFETIME: SignedDuration = SignedDuration::from_hours(1);
 
 /// There is no instance of that name.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +83,27 @@ impl CloudSim {
     pub fn bearer(&self, instance: &str, repository: &str) -> Result<String, UnknownInstance> {
         let instance = self.instance(instance)?;
         Ok(self.world.realm.grant(self.world.clock.now(), &instance, repository))
+    }
+
+    /// A login of the instance's owner, user and password, as `GetAuthorizationToken` gives it: a pull secret for a client
+    /// that goes to the registry directly, beside the daemon.
+    ///
+    /// # Errors
+    /// When there is no such instance.
+    pub fn login(&self, instance: &str) -> Result<(String, String), UnknownInstance> {
+        let spec = self.instance(instance)?.spec.clone();
+        let now = self.world.clock.now();
+        let owner =
+            self.world.directory.instances().into_iter().find(|owned| Some(&owned.id) == spec.instance_id.as_ref());
+        let caller = Caller {
+            account: owner.map(|owned| owned.account).unwrap_or_default(),
+            identity: Identity::Root,
+            access_key_id: String::new(),
+            expires: Some(now + LOGIN_LIFETIME),
+        };
+        let scope = LoginScope { instance_id: spec.instance_id, region: spec.region, lifetime: None };
+        let login = self.world.directory.issue_login(&caller, scope, now);
+        Ok((login.user.to_owned(), login.password))
     }
 
     /// Deletes a tag, or a manifest by digest.

@@ -92,7 +92,7 @@ impl CloudSimBuilder {
         servers.spawn(accept::serve_metadata(imds, Arc::clone(&world)));
 
         let files = tempfile::Builder::new().prefix("cloudsim-").tempdir()?;
-        let cloud = CloudSim { world, tls_addr, imds_addr, ca_pem: pki.ca_pem(), files, _servers: servers };
+        let cloud = CloudSim { world, tls_addr, imds_addr, ca_pem: pki.ca_pem(), pki, files, _servers: servers };
         cloud.stock_instances();
         cloud.write_ca(&cloud.ca_file())?;
         cloud.rotate_oidc_token()?;

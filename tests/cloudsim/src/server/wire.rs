@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_rustls::server::TlsStream;
 
-use crate::pace::{INITIAL_WINDOW, LARGEST_WINDOW, Pace};
+use crate::pace::{INITIAL_WINDOW, LARGEST_WINDOW, LEAST_RTO, Pace};
 
 /// Writes that come late, because a timer has a grain of a millisecond, may catch up by this much.
 const CATCH_UP: Duration = Duration::from_millis(5);
@@ -132,6 +132,13 @@ impl<S> Wire<S> {
 
     fn account(&mut self, written: usize) {
         let Some(rate) = self.rate() else { return };
+        let mut idle = Instant::now().saturating_duration_since(self.free_at);
+        let timeout = LEAST_RTO + self.pace.round_trip;
+        // As Linux does it unless told otherwise (tcp_slow_start_after_idle).
+        while idle > timeout && self.window > INITIAL_WINDOW {
+            self.window = (self.window / 2.0).max(INITIAL_WINDOW);
+            idle -= timeout;
+        }
         let written = u32::try_from(written).map_or(f64::from(u32::MAX), f64::from);
         let earliest = Instant::now().checked_sub(CATCH_UP).unwrap_or_else(Instant::now);
         self.free_at = self.free_at.max(earliest) + Duration::from_secs_f64(written / rate);

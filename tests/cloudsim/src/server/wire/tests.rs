@@ -52,6 +52,25 @@ async fn slow_start_doubles_the_window_each_round_trip() {
     close_to(time_to_write(window * 31 * 1_000 / 693, pace, None).await, 0.5);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_loses_half_of_its_window_with_each_timeout() {
+    let pace = Pace { round_trip: Duration::from_millis(100), slow_start: true, ..Pace::default() };
+    let (near, mut far) = duplex(64 * 1024);
+    tokio::spawn(async move { tokio::io::copy(&mut far, &mut sink()).await });
+    let mut wire = Wire::new(near, pace, Arc::new(Grip::default()));
+    wire.write_all(&vec![0; 1_000_000]).await.unwrap();
+    let warm = wire.window;
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    wire.write_all(&[0]).await.unwrap();
+    assert!(wire.window >= warm, "a pause shorter than a timeout costs nothing");
+    tokio::time::sleep(Duration::from_millis(650)).await;
+    wire.write_all(&[0]).await.unwrap();
+    assert!((wire.window / warm - 0.25).abs() < 0.01, "two timeouts: {} of {warm}", wire.window);
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    wire.write_all(&[0]).await.unwrap();
+    assert!(wire.window < INITIAL_WINDOW + 1.0, "{}", wire.window);
+}
+
 #[tokio::test]
 async fn a_break_off_comes_after_what_was_written() {
     let (near, mut far) = duplex(1024);
