@@ -24,7 +24,7 @@
 //! |---|---|
 //! | 9 wiring | [`app`] [`cli`] |
 //! | 8 settings | [`config`], which fills the `Params` of those below |
-//! | 7 faces | [`proxy`] [`admin`] [`containerd`] |
+//! | 7 faces | [`proxy`] [`admin`] [`logins`] [`containerd`] |
 //! | 6 registry | [`upstream`], which is handed bearers and knows no credential |
 //! | 5 tokens | [`token`] |
 //! | 4 identity | [`credentials`] |
@@ -36,7 +36,8 @@
 //! # What always holds
 //!
 //! - No secret is printed, logged, exported or served: it is a [`secret::Secret`], and a presigned URL is a
-//!   [`http::origin::SafeUri`].
+//!   [`http::origin::SafeUri`]. The one exception is what it is there for: [`logins`] gives root of this node the login
+//!   that the kubelet or docker asked for.
 //! - A bearer goes to the registry it was issued for and nowhere else; a login goes to an allowed realm and nowhere
 //!   else; a hop of a redirect starts from an empty header map.
 //! - A client is never challenged for credentials, and a body that cannot be completed never ends as if it were.
@@ -57,6 +58,7 @@ pub mod error;
 pub mod http;
 #[cfg(any(test, fuzzing))]
 pub mod invariants;
+pub mod logins;
 pub mod oci;
 pub mod proxy;
 pub mod refresh;

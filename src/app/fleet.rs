@@ -16,6 +16,16 @@ use crate::proxy::Table;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::Memory;
 
+/// Which instance a registry belongs to.
+pub(super) enum Found {
+    /// This one.
+    Instance(Arc<Running>),
+    /// None.
+    None,
+    /// None that is known; the domains of some are still being asked for.
+    NotKnown,
+}
+
 /// The instances. Pulls read the table and take no lock; the lock is for reloads and for operators.
 #[derive(Debug)]
 pub(super) struct Fleet {
@@ -110,6 +120,18 @@ impl Fleet {
     pub(super) fn statuses(&self) -> Vec<InstanceStatus> {
         let running = self.state().running.clone();
         running.iter().map(|running| running.status()).collect()
+    }
+
+    /// The instance of a registry. Configured domains come first, as in the table.
+    pub(super) fn find(&self, host: &RegistryHost) -> Found {
+        let running = self.state().running.clone();
+        let serves = |running: &&Arc<Running>| running.domains().contains(host);
+        let named = running.iter().filter(|running| !running.asks()).find(serves);
+        match named.or_else(|| running.iter().find(serves)) {
+            Some(found) => Found::Instance(Arc::clone(found)),
+            None if running.iter().any(|running| running.domains().is_empty()) => Found::NotKnown,
+            None => Found::None,
+        }
     }
 
     /// Every domain that is served now.

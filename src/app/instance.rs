@@ -109,6 +109,10 @@ impl Running {
         &self.upstream
     }
 
+    pub(super) fn tokens(&self) -> &TokenSource {
+        &self.tokens.source
+    }
+
     /// The domains it is served under; empty while they are not known.
     pub(super) fn domains(&self) -> Vec<RegistryHost> {
         match &self.config.domains {
@@ -203,7 +207,7 @@ impl Scout {
     async fn run(self) {
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.ask().await {
+            match learn_domains(&self.source, &self.edition).await {
                 Ok(domains) => {
                     self.publish(domains);
                     pause = FIRST_PAUSE;
@@ -219,20 +223,6 @@ impl Scout {
         }
     }
 
-    async fn ask(&self) -> Result<Vec<RegistryHost>, String> {
-        let domains: Vec<RegistryHost> = match self.edition {
-            Edition::Enterprise(_) => {
-                let named = self.source.domains().await.map_err(|error| chain(&*error))?;
-                named.iter().filter_map(|domain| RegistryHost::parse(domain).ok()).collect()
-            }
-            Edition::Personal => {
-                let region = self.source.node_region().await;
-                personal_domains(&region.ok_or("the region of this node is not known")?)
-            }
-        };
-        if domains.is_empty() { Err("the instance has no enabled endpoint".to_owned()) } else { Ok(domains) }
-    }
-
     fn publish(&self, domains: Vec<RegistryHost>) {
         if **self.discovered.load() == domains {
             return;
@@ -243,4 +233,19 @@ impl Scout {
             fleet.publish();
         }
     }
+}
+
+/// Asks for the domains of an instance that the configuration does not name; never none.
+pub(crate) async fn learn_domains(source: &TokenSource, edition: &Edition) -> Result<Vec<RegistryHost>, String> {
+    let domains: Vec<RegistryHost> = match edition {
+        Edition::Enterprise(_) => {
+            let named = source.domains().await.map_err(|error| chain(&*error))?;
+            named.iter().filter_map(|domain| RegistryHost::parse(domain).ok()).collect()
+        }
+        Edition::Personal => {
+            let region = source.node_region().await;
+            personal_domains(&region.ok_or("the region of this node is not known")?)
+        }
+    };
+    if domains.is_empty() { Err("the instance has no enabled endpoint".to_owned()) } else { Ok(domains) }
 }

@@ -7,12 +7,14 @@ mod callers;
 mod certificate;
 mod error;
 mod fleet;
-mod instance;
+pub(crate) mod instance;
+pub(crate) mod logins;
 mod node;
 mod report;
 mod sockets;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -48,6 +50,8 @@ pub struct Surroundings {
     pub proxy: proxy::Params,
     /// Where the set-up of containerd is looked at for the status page; `None`: nowhere.
     pub containerd: Option<Lookup>,
+    /// Where other programs of this node ask for logins; `None`: nowhere.
+    pub login_socket: Option<PathBuf>,
 }
 
 impl Default for Surroundings {
@@ -59,6 +63,7 @@ impl Default for Surroundings {
             commit: "unknown",
             proxy: proxy::Params::default(),
             containerd: None,
+            login_socket: None,
         }
     }
 }
@@ -81,6 +86,7 @@ pub struct App {
     visitor: proxy::Visitor,
     pulls: Task,
     operators: Task,
+    _logins: Option<Task>,
 }
 
 impl App {
@@ -134,6 +140,7 @@ impl App {
             };
             Task(tokio::spawn(async move { proxy::serve(pulls, visits, rules, &metrics, params, until).await }))
         };
+        let _logins = surroundings.login_socket.as_deref().and_then(|socket| logins::start(socket, &fleet));
         drop(latch);
         tracing::info!(%listen, %admin, instances = fleet.len(), "serving");
         Ok(Self {
@@ -151,6 +158,7 @@ impl App {
             visitor,
             pulls,
             operators,
+            _logins,
         })
     }
 

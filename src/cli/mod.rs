@@ -5,9 +5,12 @@
 
 mod check;
 mod convert;
+mod credential_provider;
+mod docker_credential;
 mod doctor;
 mod documents;
 mod hosts;
+mod login;
 mod output;
 mod policy;
 mod process;
@@ -48,7 +51,13 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon.
-    Serve(Settings),
+    Serve {
+        #[command(flatten)]
+        settings: Settings,
+        /// Where root of this node asks for logins (`credential-provider`); its directory must be there.
+        #[arg(long, value_name = "PATH", env = login::SOCKET_VARIABLE, default_value = crate::logins::SOCKET)]
+        login_socket: PathBuf,
+    },
     /// Report everything that is wrong with the configuration, and print it as it takes effect; offline.
     Check {
         #[command(flatten)]
@@ -95,6 +104,16 @@ enum Command {
         config: PathBuf,
         #[command(flatten)]
         output: Output,
+    },
+    /// Answer the kubelet, which runs this as an image credential provider, on standard input and output.
+    CredentialProvider(login::Way),
+    /// Answer docker, podman and skopeo, which run this as docker-credential-acr-pull-proxy.
+    #[command(hide = true)]
+    DockerCredential {
+        /// What is to be done.
+        action: docker_credential::Action,
+        #[command(flatten)]
+        way: login::Way,
     },
     /// Print version, commit and build target.
     Version(Output),
@@ -155,7 +174,7 @@ enum Form {
 /// Runs the command that `arguments` name, the program's own name first.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     process::keep_memory_private();
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match Cli::try_parse_from(docker_credential::by_name(arguments)) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version were asked for and are no error; clap knows which stream each belongs to. Should that
@@ -166,7 +185,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let environment = Environment::of_process();
     let result = match cli.command {
-        Command::Serve(settings) => serve::run(&settings.config, environment, settings.overlay()),
+        Command::Serve { settings, login_socket } => {
+            serve::run(&settings.config, environment, settings.overlay(), login_socket)
+        }
         Command::Check { settings, output } => {
             check::run(&settings.config, &environment, &settings.overlay(), output.output)
         }
@@ -182,6 +203,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             policy::run(&settings.config, &environment, &settings.overlay(), &account, output.output)
         }
         Command::Convert { config, output } => convert::run(&config, output.output),
+        Command::CredentialProvider(way) => credential_provider::run(&way, &environment),
+        Command::DockerCredential { action, way } => docker_credential::run(action, &way, &environment),
         Command::Version(output) => version::run(output.output),
         Command::Completions { shell } => documents::completions(shell),
         Command::Man => documents::manual(),

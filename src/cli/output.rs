@@ -1,5 +1,6 @@
 //! How a command ends: its answer on standard output, or one failure on standard error with an exit code.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -31,13 +32,13 @@ pub(super) enum Failure {
         /// One plain sentence without a full stop.
         what: String,
         /// The next step.
-        next: &'static str,
+        next: Cow<'static, str>,
     },
 }
 
 impl Failure {
-    pub(super) fn runtime(what: impl Into<String>, next: &'static str) -> Self {
-        Self::Runtime { what: what.into(), next }
+    pub(super) fn runtime(what: impl Into<String>, next: impl Into<Cow<'static, str>>) -> Self {
+        Self::Runtime { what: what.into(), next: next.into() }
     }
 
     pub(super) fn usage(what: impl Into<String>, next: &'static str) -> Self {
@@ -46,14 +47,19 @@ impl Failure {
 
     /// Tells it, and says which exit code it has.
     pub(super) fn report(self) -> ExitCode {
-        let (text, code) = match self {
-            Self::Told(code) => return ExitCode::from(code),
-            Self::Configuration(unusable) => (problems(&unusable), WRONG_USAGE),
-            Self::Usage { what, next } => (format!("acr-pull-proxy: {what}; {next}.\n"), WRONG_USAGE),
-            Self::Runtime { what, next } => (format!("acr-pull-proxy: {what}; {next}.\n"), FAILED),
-        };
+        let (text, code) = self.told();
         warn(&text);
         ExitCode::from(code)
+    }
+
+    /// What there is to tell, and the exit code.
+    pub(super) fn told(&self) -> (String, u8) {
+        match self {
+            Self::Told(code) => (String::new(), *code),
+            Self::Configuration(unusable) => (problems(unusable), WRONG_USAGE),
+            Self::Usage { what, next } => (format!("acr-pull-proxy: {what}; {next}.\n"), WRONG_USAGE),
+            Self::Runtime { what, next } => (format!("acr-pull-proxy: {what}; {next}.\n"), FAILED),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `serve`: reads the configuration, sets up the log, runs the daemon until it is told to end.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
 use tokio::runtime::{Builder, Runtime};
@@ -28,7 +28,12 @@ const SERVING: &str = "serving pulls";
 /// What it shows after a reload that failed.
 const STALE: &str = "serving pulls; the new configuration was refused, see the log";
 
-pub(super) fn run(path: &Path, environment: Environment, overlay: Overlay) -> Result<(), Failure> {
+pub(super) fn run(
+    path: &Path,
+    environment: Environment,
+    overlay: Overlay,
+    login_socket: PathBuf,
+) -> Result<(), Failure> {
     let (watch, loaded) = Watch::begin(path.to_path_buf(), environment, overlay);
     let Loaded { config, notes } = loaded.map_err(Failure::Configuration)?;
     let system = |what: &str, error: &dyn std::error::Error| {
@@ -46,8 +51,9 @@ pub(super) fn run(path: &Path, environment: Environment, overlay: Overlay) -> Re
         let signals = Signals::new().map_err(|error| system("signals cannot be received", &error))?;
         let source = Some(path.display().to_string());
         let containerd = Some(Lookup::default());
+        let (level, login_socket) = (log.level(), Some(login_socket));
         let surroundings =
-            Surroundings { level: log.level(), source, commit: COMMIT, containerd, ..Surroundings::default() };
+            Surroundings { level, source, commit: COMMIT, containerd, login_socket, ..Surroundings::default() };
         let sockets = Sockets::bind(&config, inherited).map_err(|error| not_started(&error))?;
         let app = App::start_on(sockets, &config, surroundings).map_err(|error| not_started(&error))?;
         service_manager::ready(SERVING);

@@ -6,12 +6,14 @@ mod challenge;
 pub mod error_body;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod invariants;
+mod image;
 mod name;
 mod percent;
 mod reference;
 mod request;
 
 pub use challenge::Challenge;
+pub use image::ImageName;
 pub use name::{InstanceId, RegistryHost};
 pub use reference::{Digest, Reference, RepositoryName, Scope, Tag};
 pub use request::{Endpoint, Name, Namespace, RegistryRequest, RequestError, Resource};

@@ -104,6 +104,9 @@ pub enum RequestError {
     /// The digest breaks the spec's grammar.
     #[error("the digest is malformed")]
     Digest,
+    /// The same of a subject whose referrers are asked for.
+    #[error("the digest of the subject is malformed")]
+    Subject,
 }
 
 impl RegistryRequest {
@@ -160,7 +163,7 @@ fn endpoint(segments: &[String], query: &Query) -> Result<Endpoint, RequestError
         }
         [name @ .., "tags", "list"] => (name, Resource::Tags { query: query.only(&["n", "last"]) }),
         [name @ .., "referrers", digest] => {
-            let digest = Digest::parse(digest).map_err(|_| RequestError::Digest)?;
+            let digest = Digest::parse(digest).map_err(|_| RequestError::Subject)?;
             (name, Resource::Referrers { digest, query: query.only(&["artifactType"]) })
         }
         _ => return Err(RequestError::Endpoint),

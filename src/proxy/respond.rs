@@ -76,6 +76,8 @@ impl Refusal {
             Self::Request(RequestError::Name) => (StatusCode::NOT_FOUND, ErrorCode::NameInvalid),
             Self::Request(RequestError::Reference) => (StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown),
             Self::Request(RequestError::Digest) => (StatusCode::NOT_FOUND, ErrorCode::DigestInvalid),
+            // Here the spec is strict ("Listing Referrers"): 404 would say that there is no such API.
+            Self::Request(RequestError::Subject) => (StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid),
             Self::Request(RequestError::Endpoint) | Self::NotServed(_) => {
                 (StatusCode::NOT_FOUND, ErrorCode::NameUnknown)
             }

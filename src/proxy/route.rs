@@ -44,7 +44,11 @@ impl Table {
         match (request.endpoint, named) {
             (Endpoint::Ping, named) => Ok(Route::Ping { namespace: named.map(|((host, _), _)| host.clone()) }),
             (Endpoint::Repository { name, resource }, Some(((host, upstream), face))) => {
-                let repository = name.whole.ok_or(NotServed)?;
+                let repository = match name.prefixed {
+                    // BuildKit names the registry in `ns`, and puts the path of its mirror in front all the same.
+                    Some((prefix, repository)) if prefix == *host => repository,
+                    _ => name.whole.ok_or(NotServed)?,
+                };
                 let place = Place { host: host.clone(), repository };
                 Ok(Route::Pull { upstream: Arc::clone(upstream), place, resource, face })
             }

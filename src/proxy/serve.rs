@@ -230,7 +230,8 @@ mod tests {
 
     use super::{HEAD_TIMEOUT, MOST_REQUESTS, converse, server};
     use crate::error::BoxError;
-    use crate::proxy::{Callers, Rules, stack};
+    use crate::proxy::stack::Stack;
+    use crate::proxy::{Callers, Rules};
     use crate::telemetry::metrics::Metrics;
 
     /// Serves one connection that serves nobody in particular, to its end.

@@ -1,5 +1,7 @@
 //! The tokens of one instance: what `upstream` asks for, what keeps them fresh, what the status page shows.
 
+mod hand_out;
+
 use std::sync::Arc;
 use std::time::Duration;
 

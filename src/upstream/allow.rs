@@ -3,6 +3,14 @@
 use crate::http::origin::Origin;
 use crate::oci::RepositoryName;
 
+impl super::Params {
+    /// Whether `repositories` lets this one be pulled.
+    #[must_use]
+    pub fn allow(&self, repository: &RepositoryName) -> bool {
+        Repositories::new(self.repositories.clone()).allow(repository)
+    }
+}
+
 /// `repositories` of the configuration: patterns of repository names.
 ///
 /// Within a path component `*` stands for any run of characters; a component `**` stands for any number of components,

@@ -31,23 +31,7 @@ impl Upstream {
         let mut answer = if pull.head {
             self.blob_head(pull, digest, budget).await?
         } else {
-            let range = RangeRequest::parse(pull.headers.get(RANGE).and_then(|value| value.to_str().ok()));
-            let value = match &range {
-                RangeRequest::Whole => None,
-                RangeRequest::One(one) => Some(header(one)),
-                RangeRequest::Several(several) => HeaderValue::from_str(several).ok(),
-            };
-            if let (RangeRequest::Whole, Some(small)) = (&range, self.fetched_ahead(&pull.place, digest).await) {
-                whole(&small.bytes)
-            } else if self.blobs.mode == BlobMode::Redirect {
-                match self.locate(&pull.place, digest, Wanted::new(value.as_ref()), budget).await? {
-                    Located::There(uri) => return Ok(redirect(uri.to_header())),
-                    Located::Here(opened) => self.stream(pull, digest, &range, opened)?,
-                }
-            } else {
-                let opened = self.open_range(pull, digest, &range, value.as_ref(), budget).await?;
-                self.stream(pull, digest, &range, opened)?
-            }
+            self.blob_bytes(pull, digest, budget).await?
         };
         if answer.status().is_success()
             && let Ok(value) = HeaderValue::from_str(digest.as_str())
@@ -55,6 +39,36 @@ impl Upstream {
             answer.headers_mut().insert(DOCKER_CONTENT_DIGEST, value);
         }
         Ok(answer)
+    }
+
+    async fn blob_bytes(
+        self: &Arc<Self>,
+        pull: &Pull,
+        digest: &Digest,
+        budget: &Budget,
+    ) -> Result<Response<Body>, UpstreamError> {
+        let range = match RangeRequest::parse(pull.headers.get(RANGE).and_then(|value| value.to_str().ok())) {
+            RangeRequest::Several(several) => match self.several(pull, digest, &several, budget).await? {
+                Some(parts) => return Ok(parts),
+                None => RangeRequest::Whole,
+            },
+            range => range,
+        };
+        let value = match &range {
+            RangeRequest::One(one) => Some(header(one)),
+            _ => None,
+        };
+        if let (RangeRequest::Whole, Some(small)) = (&range, self.fetched_ahead(&pull.place, digest).await) {
+            return Ok(whole(&small.bytes));
+        }
+        if self.blobs.mode == BlobMode::Redirect {
+            return match self.locate(&pull.place, digest, Wanted::new(value.as_ref()), budget).await? {
+                Located::There(uri) => Ok(redirect(uri.to_header())),
+                Located::Here(opened) => self.stream(pull, digest, &range, opened),
+            };
+        }
+        let opened = self.open_range(pull, digest, &range, value.as_ref(), budget).await?;
+        self.stream(pull, digest, &range, opened)
     }
 
     /// Opens a blob for a range. OSS answers a range that reaches beyond the end with the whole object (cloud fact sheet,
@@ -111,8 +125,6 @@ impl Upstream {
                 return Ok(not_satisfiable(&headers));
             }
             (StatusCode::OK, _) => announced.map(|total| (0..total, Some(total))),
-            // Several parts in one body: passed on as they are, since they cannot be continued.
-            (StatusCode::PARTIAL_CONTENT, RangeRequest::Several(_)) => None,
             (StatusCode::PARTIAL_CONTENT, RangeRequest::One(one)) => {
                 let range = content_range(&head.headers).ok_or_else(|| unexpected("a 206 without a Content-Range"))?;
                 let asked = range.total.is_none_or(|total| one.within(total) == Some(range.bytes()));
@@ -224,12 +236,12 @@ fn not_satisfiable(from: &HeaderMap) -> Response<Body> {
     response
 }
 
-fn header(range: &ByteRange) -> HeaderValue {
+pub(super) fn header(range: &ByteRange) -> HeaderValue {
     // Digits and "bytes=-" are always a header value; the fallback asks for everything, which is never wrong.
     HeaderValue::from_str(&range.to_string()).unwrap_or(HeaderValue::from_static("bytes=0-"))
 }
 
-fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
+pub(super) fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
     text(headers, &CONTENT_RANGE).and_then(ContentRange::parse)
 }
 

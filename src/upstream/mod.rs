@@ -16,6 +16,7 @@ mod list;
 mod locate;
 mod manifest;
 mod memory;
+mod multipart;
 mod next;
 mod ordered;
 mod part;

@@ -10,8 +10,8 @@ pub(super) enum RangeRequest {
     Whole,
     /// One range, which the daemon understands.
     One(ByteRange),
-    /// Several ranges, which are passed on as they are; OSS answers them with the whole object.
-    Several(String),
+    /// Several ranges, in order; two at least.
+    Several(Vec<ByteRange>),
 }
 
 impl RangeRequest {
@@ -22,12 +22,13 @@ impl RangeRequest {
             return Self::Whole;
         }
         let parsed: Option<Vec<_>> = ranges.split(',').map(|one| ByteRange::parse(one.trim())).collect();
-        match parsed.as_deref() {
-            None | Some([]) => Self::Whole,
-            Some([one]) => Self::One(*one),
-            Some(several) => {
-                Self::Several(format!("bytes={}", several.iter().map(ByteRange::spec).collect::<Vec<_>>().join(",")))
-            }
+        match parsed {
+            None => Self::Whole,
+            Some(several) => match several.as_slice() {
+                [] => Self::Whole,
+                [one] => Self::One(*one),
+                _ => Self::Several(several),
+            },
         }
     }
 }
@@ -139,7 +140,10 @@ mod tests {
             assert_eq!(RangeRequest::parse(Some(value)), RangeRequest::Whole, "{value:?}");
         }
         assert_eq!(RangeRequest::parse(Some("Bytes=0-")), RangeRequest::One(ByteRange::From(0)));
-        assert_eq!(RangeRequest::parse(Some("bytes=0-1, -5")), RangeRequest::Several("bytes=0-1,-5".to_owned()));
+        assert_eq!(
+            RangeRequest::parse(Some("bytes=0-1, -5")),
+            RangeRequest::Several(vec![ByteRange::Between(0, 1), ByteRange::Last(5)])
+        );
     }
 
     #[test]

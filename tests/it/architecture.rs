@@ -40,6 +40,7 @@ const RULES: &[(&str, &[&str])] = &[
         ],
     ),
     ("admin", &["error", "clock", "secret", "oci", "telemetry"]),
+    ("logins", &["error", "clock", "secret", "oci", "telemetry"]),
     ("containerd", &["error", "clock", "secret", "oci"]),
     // Settings fill the `Params` of the modules below, and use nothing else of them.
     (

@@ -204,6 +204,11 @@ async fn the_service_without_its_socket_listens_by_itself_and_brings_containerd_
     let hosts = node.machine.path(&format!("{}/{DOMAIN}/hosts.toml", CERTS_DIR.trim_start_matches('/')));
     assert!(fs::read_to_string(&hosts).expect("hosts.toml").contains(&node.listen.to_string()));
     node.pull_while(async || {}).await;
+    // The daemon knows root through its own user namespace, and nobody else gets to its socket.
+    let ask = format!("echo {DOMAIN} | ACR_PULL_PROXY_CONFIG=/none acr-pull-proxy docker-credential get");
+    assert!(node.machine.run("sh", &["-c", &ask]).contains("\"Secret\":"), "root of the node gets the login");
+    let directory = node.machine.run("stat", &["-c", "%a %U", "/run/acr-pull-proxy"]);
+    assert_eq!(directory, "700 acr-pull-proxy");
     node.machine.run("systemctl", &["stop", SERVICE]);
     assert_eq!(node.machine.property("Result"), "success");
     // The README's drop-in takes the entries out whenever the daemon is stopped.

@@ -73,7 +73,7 @@ fn bad_input_is_refused_by_the_rule_it_breaks() {
         ("/v2/a/manifests/-v1", RequestError::Reference),
         ("/v2/a/manifests/sha256:totallywrong", RequestError::Reference),
         ("/v2/a/blobs/sha256:totallywrong", RequestError::Digest),
-        ("/v2/a/referrers/v1", RequestError::Digest),
+        ("/v2/a/referrers/v1", RequestError::Subject),
         ("/v2/a/blobs/uploads/", RequestError::Endpoint),
         ("/v2/a/manifests/v1/", RequestError::Endpoint),
         ("/v2/_catalog", RequestError::Endpoint),

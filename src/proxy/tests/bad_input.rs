@@ -21,7 +21,7 @@ async fn what_is_no_pull_is_refused_without_a_request_to_the_upstream() {
         ("GET", world.target("manifests/-v1"), 404, "MANIFEST_UNKNOWN"),
         ("GET", world.target("manifests/sha256:totallywrong"), 404, "MANIFEST_UNKNOWN"),
         ("GET", world.target("blobs/sha256:totallywrong"), 404, "DIGEST_INVALID"),
-        ("GET", world.target("referrers/v1"), 404, "DIGEST_INVALID"),
+        ("GET", world.target("referrers/v1"), 400, "DIGEST_INVALID"),
         ("GET", format!("/v2/Team/app/blobs/{good}?ns={VPC}"), 404, "NAME_INVALID"),
         ("GET", world.target("manifests/v%zz"), 400, "NAME_INVALID"),
         ("GET", world.target("manifests/v%00"), 400, "NAME_INVALID"),

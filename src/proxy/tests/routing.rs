@@ -26,6 +26,7 @@ async fn an_instance_is_found_by_namespace_then_host_then_first_component() {
         (plain.clone(), PUBLIC, PUBLIC),
         (plain.clone(), with_port.as_str(), PUBLIC),
         (prefixed.clone(), "127.0.0.1:7080", PUBLIC),
+        (format!("{prefixed}?ns={PUBLIC}"), "127.0.0.1:7080", PUBLIC),
         (format!("{plain}?ns={}", PUBLIC.to_uppercase()), "localhost", PUBLIC),
     ];
     for (target, host, expected) in cases {

@@ -59,7 +59,8 @@ impl Daemon {
         Self::run(config, directory(), program, &[]).await
     }
 
-    async fn with(config: &str, arguments: &[&str]) -> Self {
+    /// The same with these arguments.
+    pub(crate) async fn with(config: &str, arguments: &[&str]) -> Self {
         Self::run(config, directory(), Command::new(PROGRAM), arguments).await
     }
 

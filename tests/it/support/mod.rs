@@ -5,6 +5,7 @@ pub(crate) mod containerd;
 pub(crate) mod cri;
 pub(crate) mod daemon;
 pub(crate) mod node;
+pub(crate) mod program;
 pub(crate) mod puller;
 
 use std::time::Duration;

@@ -1,0 +1,214 @@
+//! Requests of clients that Debian does not have, in the shape that their sources give them: containerd 2.x, BuildKit,
+//! nerdctl, Docker Engine with the containerd image store, and podman's partial pulls.
+
+use bytes::Bytes;
+use cloudsim::Method as Chain;
+use cloudsim::fault::{Effect, Fault};
+use cloudsim::image::Image;
+use cloudsim::journal::{Entry, Service};
+use cloudsim::ram::setup;
+use http::Method;
+use http_body_util::BodyExt;
+use serde_json::Value;
+
+use crate::support::client::{Mirror, Reply};
+use crate::support::daemon::Daemon;
+use crate::support::{DOMAIN, LIMIT, Node, REPOSITORY, TAG, blob, manifest};
+
+/// What containerd 2.0 and later send with everything they fetch.
+const ENCODINGS: (&str, &str) = ("accept-encoding", "zstd;q=1.0, gzip;q=0.8, deflate;q=0.5");
+
+/// What containerd, nerdctl and Docker Engine accept when they resolve a tag, in one line.
+const MANIFEST_TYPES: &str = "application/vnd.docker.distribution.manifest.v2+json, \
+    application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.oci.image.manifest.v1+json, \
+    application/vnd.oci.image.index.v1+json, */*";
+
+/// Large enough for its chunks not to fit into the buffers on the way.
+const LAYER: usize = 16 * 1024 * 1024;
+
+/// `concurrent_layer_fetch_buffer` of containerd 2.1 and later.
+const CHUNK: usize = 4 * 1024 * 1024;
+
+/// A node with one large layer; its log has what the configuration asks for, and so no more than people would see.
+async fn node() -> (Node, String, Bytes) {
+    let cloud = cloudsim::CloudSim::start().await.unwrap();
+    let image = Image::random(1, LAYER, 21);
+    cloud.push(setup::INSTANCE, REPOSITORY, TAG, &image).unwrap();
+    let daemon = Daemon::as_configured(&cloud.node_config(Chain::Rrsa)).await;
+    let mirror = Mirror::at(daemon.listen);
+    let layer = image.blobs.iter().find(|(digest, _)| *digest == image.layers[0]).unwrap().clone();
+    (Node { cloud, image, daemon, mirror }, layer.0, layer.1)
+}
+
+/// containerd 2.1 and later with `concurrent_layer_fetch_buffer`: everything is asked for as `bytes=0-`, and a layer then
+/// in chunks that are open-ended, read as far as the chunk goes, and left.
+#[tokio::test(flavor = "multi_thread")]
+async fn containerd_2_fetches_a_layer_in_chunks_and_leaves_each_early() {
+    let (node, digest, bytes) = node().await;
+    let from_start = [("range", "bytes=0-"), ENCODINGS];
+    let head = node.mirror.ask(Method::HEAD, &manifest(TAG), &[("accept", MANIFEST_TYPES)]).await.expect(200);
+    let path = manifest(head.header("docker-content-digest"));
+    let index = node.mirror.ask(Method::GET, &path, &from_start).await;
+    assert!(matches!(index.status.as_u16(), 200 | 206) && !index.headers.contains_key("content-encoding"));
+    assert_eq!(index.body.len().to_string(), head.header("content-length"));
+
+    // A length and a 206 are what makes it go on in chunks.
+    let path = blob(&digest);
+    let first = node.mirror.open(Method::GET, &path, &from_start).await;
+    assert_eq!(
+        (first.status().as_u16(), first.headers()["content-length"].to_str().unwrap()),
+        (206, bytes.len().to_string().as_str())
+    );
+    assert_eq!(first.headers()["content-range"], format!("bytes 0-{}/{}", bytes.len() - 1, bytes.len()));
+    drop(first);
+    let chunks = (0..bytes.len().div_ceil(CHUNK)).map(|number| {
+        let (mirror, path, start) = (node.mirror.clone(), path.clone(), number * CHUNK);
+        tokio::spawn(async move {
+            let range = format!("bytes={start}-");
+            let mut body = mirror.open(Method::GET, &path, &[("range", &range), ENCODINGS]).await.into_body();
+            let mut read = Vec::new();
+            while read.len() < CHUNK
+                && let Some(frame) = body.frame().await
+            {
+                read.extend_from_slice(frame.unwrap().data_ref().map_or(&[][..], |data| data));
+            }
+            read.truncate(CHUNK);
+            read
+        })
+    });
+    let mut whole = Vec::new();
+    for chunk in chunks.collect::<Vec<_>>() {
+        whole.extend(chunk.await.unwrap());
+    }
+    assert!(whole == bytes);
+
+    // Whoever left takes the stream from the bucket along, and nobody is alarmed.
+    let over = |entries: &[Entry]| entries.iter().all(|entry| entry.over);
+    tokio::time::timeout(LIMIT, node.cloud.journal().wait_for(over)).await.unwrap();
+    for line in node.daemon.log().lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert!(!["WARN", "ERROR"].contains(&line["level"].as_str().unwrap().to_uppercase().as_str()), "{line}");
+    }
+    node.finish().await;
+}
+
+/// All versions after a broken body, and c/image, which takes a 206 that reaches the end and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resumed_layer_starts_where_it_broke_and_reaches_the_end() {
+    let (node, digest, bytes) = node().await;
+    for start in [1, LAYER / 2, bytes.len() - 1] {
+        let rest = node.mirror.get_range(&blob(&digest), &format!("bytes={start}-")).await.expect(206);
+        assert_eq!(rest.header("content-range"), format!("bytes {start}-{}/{}", bytes.len() - 1, bytes.len()));
+        assert!(rest.body == bytes.slice(start..));
+    }
+    node.finish().await;
+}
+
+/// containerd up to 2.2.5 looks for a digest among the blobs when it is no manifest anywhere, and 2.3.3 and later read
+/// the text of a 403 with a GET.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_questions_of_containerd_get_honest_answers() {
+    let node = Node::start().await;
+    node.mirror.head(&blob(&node.image.digest)).await.expect(404);
+
+    node.cloud.directory().remove_permission(setup::PULL_ROLE, "cr:PullRepository");
+    node.cloud.revoke_bearers();
+    node.cloud.push(setup::INSTANCE, "team/other", TAG, &node.image).unwrap();
+    let path = format!("/v2/team/other/manifests/{TAG}?ns={DOMAIN}");
+    let head = node.mirror.head(&path).await.expect(403);
+    let (code, message) = node.mirror.get(&path).await.expect(403).error();
+    assert_eq!(code, "DENIED");
+    assert!(message.contains("cr:PullRepository") && head.reason.contains("cr:PullRepository"), "{message}");
+    node.finish().await;
+}
+
+/// BuildKit puts the path of its mirror behind `/v2/` and names the registry in `ns`; nerdctl and Docker Engine ask as
+/// containerd does.
+#[tokio::test(flavor = "multi_thread")]
+async fn buildkit_may_have_a_path_in_its_mirror_and_need_not() {
+    let node = Node::start().await;
+    let accept = [("accept", MANIFEST_TYPES)];
+    for prefix in ["", &format!("{DOMAIN}/")] {
+        let path = |rest: &str| format!("/v2/{prefix}{REPOSITORY}/{rest}?ns={DOMAIN}");
+        let head = node.mirror.ask(Method::HEAD, &path(&format!("manifests/{TAG}")), &accept).await.expect(200);
+        assert_eq!(head.header("docker-content-digest"), node.image.digest);
+        for (digest, bytes) in &node.image.blobs {
+            assert_eq!(node.mirror.get(&path(&format!("blobs/{digest}"))).await.expect(200).body, bytes);
+        }
+    }
+    // The prefix of another registry is none.
+    node.mirror.get(&format!("/v2/other.example.com/{REPOSITORY}/manifests/{TAG}?ns={DOMAIN}")).await.expect(404);
+    node.finish().await;
+}
+
+/// c/image says what it accepts in several lines; without all of them the registry would answer with another manifest.
+#[tokio::test(flavor = "multi_thread")]
+async fn several_lines_of_accept_count_as_one() {
+    let node = Node::start().await;
+    let lines: Vec<_> = MANIFEST_TYPES.split(", ").filter(|kind| *kind != "*/*").map(|kind| ("accept", kind)).collect();
+    let path = format!("/v2/{DOMAIN}/{REPOSITORY}/manifests/{TAG}");
+    let one = node.mirror.ask(Method::GET, &path, &[("accept", MANIFEST_TYPES)]).await.expect(200);
+    let several = node.mirror.ask(Method::GET, &path, &lines).await.expect(200);
+    assert_eq!(one.header("content-type"), several.header("content-type"));
+    assert_eq!(several.header("docker-content-digest"), node.image.digest);
+    node.finish().await;
+}
+
+/// podman and CRI-O ask for the files of a `zstd:chunked` layer that they lack; they count the parts, take them in order,
+/// and take a whole blob as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn several_ranges_come_as_one_part_each_in_their_order() {
+    let (node, digest, bytes) = node().await;
+    let length = bytes.len();
+    let wanted = [5..6, length - 7..length, 1_000_000..1_300_000, 6..10];
+    let reply = node.mirror.get_range(&blob(&digest), "bytes=5-5, -7,1000000-1299999,6-9").await.expect(206);
+    assert!(reply.complete && !reply.headers.contains_key("content-range"));
+    assert_eq!(reply.header("content-length"), reply.body.len().to_string());
+    let parts = parts(&reply);
+    assert_eq!(parts.len(), wanted.len());
+    for ((content_range, part), wanted) in parts.iter().zip(wanted) {
+        assert_eq!(*content_range, format!("bytes {}-{}/{length}", wanted.start, wanted.end - 1));
+        assert!(*part == bytes.slice(wanted));
+    }
+
+    // A part that breaks is continued.
+    let cut = node.cloud.fault(Fault::on(Service::Oss, Effect::CutAfter(100_000)).times(2));
+    let reply = node.mirror.get_range(&blob(&digest), "bytes=0-299999,500000-799999").await.expect(206);
+    assert!(self::parts(&reply)[1].1 == bytes.slice(500_000..800_000));
+    assert_eq!(node.cloud.faults().struck(cut), 2);
+
+    // One that cannot be had cuts the answer short.
+    node.cloud.fault(Fault::on(Service::Oss, Effect::answer(http::StatusCode::FORBIDDEN, String::new())).after(1));
+    let reply = node.mirror.get_range(&blob(&digest), "bytes=0-9,20-29").await.expect(206);
+    assert!(!reply.complete);
+    node.cloud.faults().clear();
+
+    // Where the parts are no gain, the answer is the whole.
+    let many = (0..200).map(|number| format!("{number}-{number}")).collect::<Vec<_>>().join(",");
+    for ranges in ["0-0,0-", "0-0,99999999-", &many] {
+        let whole = node.mirror.get_range(&blob(&digest), &format!("bytes={ranges}")).await.expect(200);
+        assert!(whole.complete && whole.body == bytes, "{ranges}");
+    }
+    node.finish().await;
+}
+
+/// The parts of a `multipart/byteranges` (RFC 9110 section 14.6): their `Content-Range` and their bytes.
+fn parts(reply: &Reply) -> Vec<(String, Bytes)> {
+    let boundary = reply.header("content-type").strip_prefix("multipart/byteranges; boundary=").unwrap();
+    let marker = format!("\r\n--{boundary}");
+    let starts: Vec<_> = memmem(&reply.body, marker.as_bytes());
+    assert_eq!(reply.body.slice(starts[starts.len() - 1]..), format!("{marker}--\r\n"));
+    let part = |pair: &[usize]| {
+        let part = reply.body.slice(pair[0] + marker.len()..pair[1]);
+        let end_of_head = memmem(&part, b"\r\n\r\n")[0];
+        let head = String::from_utf8(part[..end_of_head].to_vec()).unwrap().to_lowercase();
+        let range = head.lines().find_map(|line| line.strip_prefix("content-range: ")).unwrap().to_owned();
+        (range, part.slice(end_of_head + 4..))
+    };
+    starts.windows(2).map(part).collect()
+}
+
+/// Where `needle` begins in `text`.
+fn memmem(text: &[u8], needle: &[u8]) -> Vec<usize> {
+    text.windows(needle.len()).enumerate().filter(|(_, window)| *window == needle).map(|(place, _)| place).collect()
+}
