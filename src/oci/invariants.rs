@@ -4,8 +4,8 @@ use http::{Method, Uri};
 
 use super::error_body::{self, ErrorCode};
 use super::{
-    Challenge, Digest, Endpoint, Namespace, Reference, RegistryHost, RegistryRequest, RepositoryName, RequestError,
-    Resource, Tag,
+    Challenge, Digest, Endpoint, ImageName, Namespace, Reference, RegistryHost, RegistryRequest, RepositoryName,
+    RequestError, Resource, Tag,
 };
 
 /// Bytes that stand in a path for themselves and separate nothing but components.
@@ -85,7 +85,7 @@ fn is_repository_name(text: &str) -> bool {
     separator.is_empty() && text.len() <= 255
 }
 
-/// A tag, digest, repository name or registry host.
+/// A tag, digest, repository name, image name or registry host.
 pub(crate) fn reference(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     assert_eq!(RepositoryName::parse(text).is_ok(), is_repository_name(text), "{text:?} as a name");
@@ -94,6 +94,10 @@ pub(crate) fn reference(data: &[u8]) {
         assert!(stays_in_its_place(text) && !text.contains('/') && text.len() <= 135, "{text:?} as a reference");
         let kinds = (Tag::parse(text).is_ok(), Digest::parse(text).is_ok());
         assert_eq!(kinds, (!text.contains(':'), text.contains(':')), "{text:?} is both, or neither");
+    }
+    if let Some(image) = ImageName::parse(text) {
+        let name = format!("{}/{}", image.registry, image.repository);
+        assert!(stays_in_its_place(&name), "{text:?} names {name:?}");
     }
     if let Ok(host) = RegistryHost::parse(text) {
         assert_eq!(host.as_str(), text.to_ascii_lowercase());

@@ -4,9 +4,9 @@
 
 mod challenge;
 pub mod error_body;
+mod image;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod invariants;
-mod image;
 mod name;
 mod percent;
 mod reference;

@@ -66,7 +66,8 @@ struct Memory {
 
 impl Memory {
     async fn of(node: &Node) -> Self {
-        let status = tokio::fs::read_to_string(format!("/proc/{}/status", node.daemon.pid())).await.expect("it is alive");
+        let status =
+            tokio::fs::read_to_string(format!("/proc/{}/status", node.daemon.pid())).await.expect("it is alive");
         let field = |name: &str| -> u64 {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).expect(name);
             line.trim().trim_end_matches(" kB").parse().expect(name)

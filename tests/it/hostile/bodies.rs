@@ -49,7 +49,11 @@ async fn of_the_bucket() {
         ("endless headers", raw("HTTP/1.1 200 OK\r\n".to_owned(), b"X-More: and more and more\r\n"), Seen::Error),
         ("more than announced", raw(ok("Content-Length: 1000\r\n"), &bytes), Seen::OtherBytes),
         ("less than announced", raw(ok("Content-Length: 1000000\r\n") + "short", b""), Seen::Cut),
-        ("another range", raw(ok("Content-Length: 9\r\nContent-Range: bytes 0-8/9\r\n") + "123456789", b""), Seen::OtherBytes),
+        (
+            "another range",
+            raw(ok("Content-Length: 9\r\nContent-Range: bytes 0-8/9\r\n") + "123456789", b""),
+            Seen::OtherBytes,
+        ),
         ("no HTTP at all", raw("\u{0}\u{1}\u{2}".to_owned(), b""), Seen::Error),
         ("other bytes", Effect::WrongBytes, Seen::OtherBytes),
         ("a short body", Effect::ShortBody(1000), Seen::OtherBytes),
@@ -57,7 +61,11 @@ async fn of_the_bucket() {
         ("a wrong certificate", Effect::WrongCertificate, Seen::Error),
         ("a redirect to itself", Effect::Redirect("/docker/registry/v2/again".to_owned()), Seen::Error),
         ("a redirect to a stranger", Effect::Redirect("https://collector.example.com/".to_owned()), Seen::Error),
-        ("a redirect into the node", Effect::Redirect("http://100.100.100.200/latest/meta-data/".to_owned()), Seen::Error),
+        (
+            "a redirect into the node",
+            Effect::Redirect("http://100.100.100.200/latest/meta-data/".to_owned()),
+            Seen::Error,
+        ),
         ("a redirect to a file", Effect::Redirect("file:///etc/shadow".to_owned()), Seen::Error),
     ];
     let mut fights = JoinSet::new();

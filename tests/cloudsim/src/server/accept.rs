@@ -86,7 +86,9 @@ async fn handshake_and_serve(
     let target = Target { service, host, method: None, path: None, action: None };
     let face = match world.faults.strike_connection(&target) {
         Some(Effect::RefuseConnection) => return Ok(()),
-        Some(Effect::Raw { first, again }) => return speak(start.into_stream(faces.http1).await?, &first, &again).await,
+        Some(Effect::Raw { first, again }) => {
+            return speak(start.into_stream(faces.http1).await?, &first, &again).await;
+        }
         Some(_) => faces.wrong_name,
         None if service == Service::Oss => faces.http1,
         None => faces.both,
