@@ -40,6 +40,7 @@ async fn besieged(fault: Fault) -> Node {
 }
 
 /// Pulls against the fault, in time and in memory.
+#[expect(clippy::print_stdout, reason = "the figures are wanted where somebody asks for them")]
 async fn attack(what: &str, node: &Node, path: &str) -> Reply {
     let before = Memory::of(node).await;
     let begun = Instant::now();
