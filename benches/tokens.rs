@@ -122,6 +122,8 @@ fn client(cloud: &CloudSim) -> Client {
     Client::new(client::Params {
         overrides: overrides.map(|(name, address)| HostOverride { name, targets: vec![target(address)] }).collect(),
         extra_roots: Some(cloud.ca_pem().to_owned()),
+        local_names: Vec::new(),
+        blob_proxy: None,
         connect_timeout: Duration::from_secs(5),
     })
     .expect("a client")

@@ -108,7 +108,6 @@ impl App {
         let Sockets { pulls, listen, operators, admin } = sockets;
         // A socket that was handed over may be another one than the configuration names.
         guarded(listen, config)?;
-        note_without_effect(config);
         let (pulls, certificate_watch) = certificate::secure(pulls, config.tls.as_ref())?;
         let metrics = Metrics::new();
         metrics.describe_process(env!("CARGO_PKG_VERSION"), surroundings.commit);
@@ -237,14 +236,6 @@ impl App {
 fn guarded(listen: SocketAddr, config: &Config) -> Result<(), StartError> {
     let guarded = listen.ip().is_loopback() || config.client_token_file.is_some();
     if guarded { Ok(()) } else { Err(StartError::ClientAuth(listen)) }
-}
-
-/// Keys that are understood and not yet acted upon must not pass in silence.
-fn note_without_effect(config: &Config) {
-    let set = [("network.blobProxy", config.network.blob_proxy.is_some())];
-    for (key, _) in set.iter().filter(|(_, set)| *set) {
-        tracing::warn!(key, "this key has no effect in this version");
-    }
 }
 
 /// A task that ends with its owner.

@@ -149,6 +149,7 @@ async fn examine(
         report.add(Finding::failed("image", text, Sign::DomainNotServed));
     }
     clock_finding(tools, report);
+    report.add_all(network::blob_proxy(tools).await);
     containerd::examine(tools.config, place, &served, report);
     daemon::examine(tools, &served, image.filter(|_| found_image), report).await;
 }

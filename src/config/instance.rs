@@ -41,7 +41,7 @@ fn read(section: &Section<'_>, settings: &Settings, environment: &Environment) -
     let region = section.field("regionId").map(|field| field.parsed(Region::parse));
     let edition = edition(section);
     let domains = section.field("domains").map(|field| (domains(&field), field.place));
-    let pull_from = section.field("pullFrom").map(|field| field.words(RegistryHost::parse)).unwrap_or_default();
+    let pull_from = section.field("pullFrom").map(|field| (field.words(RegistryHost::parse), field.place));
     let repositories = section.field("repositories").map(|field| field.words(value::repository_pattern));
     let (source, chain) = chain(section, settings, environment);
 
@@ -55,6 +55,9 @@ fn read(section: &Section<'_>, settings: &Settings, environment: &Environment) -
         Some((domains, _)) if domains.is_empty() => return None,
         Some((domains, place)) => {
             note_unsupported(section, &domains, &place);
+            if let Some((hosts, place)) = &pull_from {
+                note_strangers(section, hosts, &domains, place);
+            }
             Domains::Named(domains)
         }
         None => default_domains(&edition, region.as_ref()),
@@ -66,7 +69,7 @@ fn read(section: &Section<'_>, settings: &Settings, environment: &Environment) -
         token: token::Params { instance: id.clone(), edition, region, realms: settings.network.realms.clone(), chain },
         upstream: upstream::Params {
             instance: id,
-            pull_from,
+            pull_from: pull_from.map(|(hosts, _)| hosts).unwrap_or_default(),
             repositories: repositories.unwrap_or_default(),
             blob_hosts: settings.network.blob_hosts.clone(),
             blobs: settings.blobs.clone(),
@@ -137,6 +140,24 @@ fn note_unsupported(section: &Section<'_>, domains: &[RegistryHost], place: &Pla
             "Alibaba Cloud gives no temporary login for these; use an Enterprise Edition instance",
         );
     }
+}
+
+/// A host of `pullFrom` is given what the instance's own registry is given; one that is not recognisably the same
+/// registry is pointed out.
+fn note_strangers(section: &Section<'_>, hosts: &[RegistryHost], domains: &[RegistryHost], place: &Place) {
+    for host in hosts {
+        if !domains.iter().any(|domain| registry_of(domain) == registry_of(host)) {
+            let text = format!("{host} is none of the domains, and none of their other networks");
+            section.findings.note(place, text, "it gets the bearers of this instance: check that it is the same one");
+        }
+    }
+}
+
+/// The host without the network in it: `demo-registry-vpc.<region>...` is `demo-registry.<region>...`.
+fn registry_of(host: &RegistryHost) -> String {
+    let (name, rest) = host.as_str().split_once('.').unwrap_or((host.as_str(), ""));
+    let name = ["-vpc", "-internal"].iter().find_map(|network| name.strip_suffix(network)).unwrap_or(name);
+    format!("{name}.{rest}")
 }
 
 fn chain(section: &Section<'_>, settings: &Settings, environment: &Environment) -> (CredentialSource, plan::Params) {

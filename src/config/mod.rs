@@ -100,10 +100,18 @@ impl Config {
     pub fn client(&self) -> client::Params {
         client::Params {
             overrides: self.network.hosts.clone(),
+            local_names: self.endpoints.metadata.as_deref().and_then(host_of).into_iter().collect(),
+            blob_proxy: self.network.blob_proxy.clone(),
             extra_roots: self.network.extra_roots.clone(),
             connect_timeout: CONNECT_TIMEOUT,
         }
     }
+}
+
+/// The host of a base URL.
+fn host_of(url: &str) -> Option<String> {
+    let uri: http::Uri = url.parse().ok()?;
+    uri.host().map(str::to_owned)
 }
 
 /// `tls` of the configuration.

@@ -130,4 +130,13 @@ fn check_instances(instances: &[(Place, Instance)], findings: &Findings) {
             }
         }
     }
+    for (place, instance) in instances {
+        for host in &instance.upstream.pull_from {
+            if let Some(other) = domains.get(host).filter(|other| ***other != place.path) {
+                let place = Place { path: format!("{}.pullFrom", place.path), line: place.line };
+                let text = format!("{host} belongs to {other}, which must not be given the login of this instance");
+                findings.problem(&place, text, "name hosts of this instance only");
+            }
+        }
+    }
 }

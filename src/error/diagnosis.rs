@@ -84,6 +84,8 @@ signs! {
     NoCredentials,
     /// A name does not resolve.
     NameUnknown,
+    /// A name leads to this node, its link or the metadata service.
+    AddressForbidden,
     /// No TCP and TLS connection.
     NoConnection,
     /// A certificate is not trusted.

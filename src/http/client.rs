@@ -16,10 +16,12 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::Body;
 use super::connector::{Connector, Offer};
-use super::driven;
-use super::origin::Origin;
+use super::dial::Dialer;
+use super::forward::Forward;
+use super::origin::{Origin, SafeUri, UriError};
 use super::resolve::{Resolver, Unresolved};
-use super::tls;
+use super::tried::Tried;
+use super::{driven, tls};
 use crate::error::{BoxError, cause_ref};
 pub use error::ClientError;
 
@@ -34,14 +36,19 @@ const H2_PROBE_ANSWER: Duration = Duration::from_secs(5);
 /// HTTP/2 flow-control window of one stream: enough for a manifest of the largest size without a stop.
 const H2_STREAM_WINDOW: u32 = 4 * 1024 * 1024;
 /// Most bytes that one HTTP/1.1 connection reads ahead of its reader. Large enough to keep a fast stream in few and large
-/// frames, small enough that 64 slow readers stay within 16 MiB.
-const H1_READ_AHEAD: usize = 256 * 1024;
+/// frames, small enough that 64 slow readers stay within 8 MiB.
+const H1_READ_AHEAD: usize = 128 * 1024;
 
 /// What the client is built from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Params {
     /// `network.hosts`: where the connection for a name goes; `Host` and TLS name stay.
     pub overrides: Vec<HostOverride>,
+    /// Names that the operator gave to services of this node (`endpoints.metadata`): these may lead to an address of the
+    /// node itself, as the proxy's may, and no other beside what `overrides` says.
+    pub local_names: Vec<String>,
+    /// `network.blobProxy`, as `http://host:port`: the forward proxy that clients of [`Client::http1_only`] go through.
+    pub blob_proxy: Option<String>,
     /// PEM text of certificates trusted beside the system's roots (`network.caFile`).
     pub extra_roots: Option<String>,
     /// How long a TCP and TLS connection may take.
@@ -90,6 +97,8 @@ enum Pool {
     Tasks(Box<legacy::Client<Connector, Body>>),
     /// Each connection is driven by who reads from it; HTTP/1.1 only.
     Driven(driven::Pool),
+    /// The same behind a forward proxy, which they do without where it fails.
+    Forward(Forward),
 }
 
 /// What every pool of one client is made of.
@@ -97,12 +106,15 @@ enum Pool {
 struct Parts {
     tls: rustls::ClientConfig,
     resolver: Arc<Resolver>,
+    tried: Arc<Tried>,
+    blob_proxy: Option<Origin>,
     connect_timeout: Duration,
 }
 
 impl Parts {
     fn connector(&self, offer: Offer) -> Connector {
-        Connector::new(self.tls.clone(), Arc::clone(&self.resolver), self.connect_timeout, offer)
+        let dialer = Dialer::new(Arc::clone(&self.resolver), Arc::clone(&self.tried));
+        Connector::new(self.tls.clone(), dialer, self.connect_timeout, offer)
     }
 }
 
@@ -118,6 +130,9 @@ pub enum BuildError {
     /// The cryptography provider supports no TLS version that is wanted.
     #[error("TLS cannot be set up")]
     Provider(#[source] rustls::Error),
+    /// `network.blobProxy` is no URL.
+    #[error("network.blobProxy cannot be used")]
+    Proxy(#[source] UriError),
 }
 
 impl Client {
@@ -125,11 +140,16 @@ impl Client {
     ///
     /// # Errors
     /// [`BuildError`] where the extra roots are no certificates, or there are no roots at all.
-    #[expect(clippy::needless_pass_by_value, reason = "parameters are handed over whole, like everywhere else")]
     pub fn new(params: Params) -> Result<Self, BuildError> {
+        let proxy = params.blob_proxy.as_deref().map(SafeUri::parse).transpose().map_err(BuildError::Proxy)?;
+        let blob_proxy = proxy.map(|uri| uri.origin().clone());
+        let mut local = params.local_names;
+        local.extend(blob_proxy.iter().map(|proxy| proxy.host().to_owned()));
         let parts = Arc::new(Parts {
             tls: tls::client_config(params.extra_roots.as_deref())?,
-            resolver: Arc::new(Resolver::new(&params.overrides)),
+            resolver: Arc::new(Resolver::new(&params.overrides, &local)),
+            tried: Arc::default(),
+            blob_proxy,
             connect_timeout: params.connect_timeout,
         });
         let connector = parts.connector(Offer::Http2AndHttp1);
@@ -138,18 +158,26 @@ impl Client {
     }
 
     /// A client with a pool of its own that speaks HTTP/1.1 only: for large bodies, which then have a TCP connection
-    /// each, driven by their readers. Roots, sessions and overrides are shared.
+    /// each, driven by their readers. Roots, sessions and overrides are shared. It goes through the forward proxy, where
+    /// one is configured.
     #[must_use]
     pub fn http1_only(&self) -> Self {
         let limits = driven::Limits { idle: POOL_IDLE, per_origin: POOL_PER_HOST, read_ahead: H1_READ_AHEAD };
         let connector = self.parts.connector(Offer::Http1);
-        let pool = Pool::Driven(driven::Pool::new(connector.clone(), limits));
+        let direct = driven::Pool::new(connector.clone(), limits);
+        let pool = match &self.parts.blob_proxy {
+            Some(proxy) => Pool::Forward(Forward::new(proxy.clone(), direct)),
+            None => Pool::Driven(direct),
+        };
         Self { pool, connector, parts: Arc::clone(&self.parts) }
     }
 
     /// Opens connections to `origin` ahead of need, so that `wanted` lie ready beside those that are in use; needs a
     /// runtime. What stands in the way is left to the request that will meet it.
     pub fn warm(&self, origin: &Origin, wanted: usize) {
+        if matches!(&self.pool, Pool::Forward(forward) if forward.is_used()) {
+            return;
+        }
         let Ok(uri) = http::Uri::try_from(format!("{origin}/")) else { return };
         self.connector.warm(&uri, wanted);
     }
@@ -157,9 +185,21 @@ impl Client {
     /// Where a connection to `host` would be tried, in order.
     ///
     /// # Errors
-    /// What the system's resolver said.
-    pub async fn addresses(&self, host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
-        self.parts.resolver.addresses(host, port).await
+    /// [`ClientError::Unresolved`] and [`ClientError::Forbidden`].
+    pub async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ClientError> {
+        let found = self.parts.resolver.addresses(host, port).await;
+        found.map_err(|error| unreachable(host.to_owned(), error.into()))
+    }
+
+    /// Opens a connection to `origin`, TLS included, and keeps it for the next request. No request is made.
+    ///
+    /// # Errors
+    /// [`ClientError`], as of a request that got no connection.
+    pub async fn reach(&self, origin: &Origin) -> Result<(), ClientError> {
+        let host = || origin.host().to_owned();
+        let uri = http::Uri::try_from(format!("{origin}/"))
+            .map_err(|source| ClientError::Connect { host: host(), source: source.into() })?;
+        self.connector.reach(&uri).await.map_err(|error| unreachable(host(), error))
     }
 
     /// Sends one request with an absolute URL and waits for the response head, at most `within`.
@@ -174,7 +214,8 @@ impl Client {
         request: http::Request<Body>,
         within: Duration,
     ) -> Result<http::Response<Body>, ClientError> {
-        let host = request.uri().host().unwrap_or("the URL without a host").to_owned();
+        let uri = request.uri().clone();
+        let host = uri.host().unwrap_or("the URL without a host").to_owned();
         let answer = async {
             match &self.pool {
                 Pool::Tasks(pool) => match pool.request(request).await {
@@ -183,17 +224,27 @@ impl Client {
                     Err(error) => Err(driven::Failure::Closed(error.into())),
                 },
                 Pool::Driven(pool) => pool.request(request).await,
+                Pool::Forward(forward) => forward.request(request).await,
             }
         };
         match tokio::time::timeout(within, answer).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(driven::Failure::Connect(source))) if cause_ref::<Unresolved>(&*source).is_some() => {
-                Err(ClientError::Unresolved { host, source })
+            Ok(Err(driven::Failure::Connect(source))) => Err(unreachable(host, source)),
+            Ok(Err(driven::Failure::Closed(source))) => {
+                self.connector.forget(&uri);
+                Err(ClientError::Closed { host, source })
             }
-            Ok(Err(driven::Failure::Connect(source))) => Err(ClientError::Connect { host, source }),
-            Ok(Err(driven::Failure::Closed(source))) => Err(ClientError::Closed { host, source }),
             Err(_) => Err(ClientError::Timeout { host, after: within }),
         }
+    }
+}
+
+/// Why there is no connection.
+fn unreachable(host: String, source: BoxError) -> ClientError {
+    match cause_ref::<Unresolved>(&*source) {
+        Some(Unresolved::Forbidden(forbidden)) => ClientError::Forbidden { host, source: *forbidden },
+        Some(Unresolved::Unknown(_)) => ClientError::Unresolved { host, source },
+        None => ClientError::Connect { host, source },
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,7 +10,6 @@ use tower::Service;
 
 use super::dial::Dialer;
 use super::ready::{Ready, Stream};
-use super::resolve::Resolver;
 use crate::error::{BoxError, chain};
 
 /// Which protocols are offered in the TLS handshake.
@@ -47,14 +45,23 @@ impl Service<http::Uri> for Connector {
 }
 
 impl Connector {
-    pub(super) fn new(tls: rustls::ClientConfig, resolver: Arc<Resolver>, timeout: Duration, offer: Offer) -> Self {
+    pub(super) fn new(tls: rustls::ClientConfig, dialer: Dialer, timeout: Duration, offer: Offer) -> Self {
         let tls = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
-        let dialer = Dialer::new(resolver);
         let https = match offer {
             Offer::Http2AndHttp1 => tls.enable_all_versions().wrap_connector(dialer),
             Offer::Http1 => tls.enable_http1().wrap_connector(dialer),
         };
         Self { https, timeout, ready: Ready::default() }
+    }
+
+    /// Opens one connection and lays it ready for whoever needs it next.
+    pub(super) async fn reach(&self, uri: &http::Uri) -> Result<(), BoxError> {
+        let stream = self.clone().open(uri.clone()).await?;
+        if let [number, ..] = self.ready.keep_places(uri, 1)[..] {
+            let (connector, uri) = (self.clone(), uri.clone());
+            tokio::spawn(async move { connector.ready.keep(&uri, number, Some(stream)).await });
+        }
+        Ok(())
     }
 
     /// Opens connections ahead of need, so that `wanted` lie ready.
@@ -75,6 +82,11 @@ impl Connector {
     #[cfg(test)]
     pub(super) fn ready_for(&self, uri: &http::Uri) -> usize {
         self.ready.count(uri)
+    }
+
+    /// Lets go of the connections to an origin that lie ready.
+    pub(super) fn forget(&self, uri: &http::Uri) {
+        self.ready.forget(uri);
     }
 
     /// Opens a new connection.

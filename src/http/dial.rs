@@ -18,7 +18,8 @@ use tokio::io::BufReader;
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-use super::resolve::{Resolver, Unresolved};
+use super::resolve::Resolver;
+use super::tried::Tried;
 use crate::error::BoxError;
 
 /// How long one address is waited for before the next is tried beside it (RFC 8305 recommends 250 ms).
@@ -32,11 +33,12 @@ const READ_BUFFER: usize = 64 * 1024;
 #[derive(Debug, Clone)]
 pub(super) struct Dialer {
     resolver: Arc<Resolver>,
+    tried: Arc<Tried>,
 }
 
 impl Dialer {
-    pub(super) const fn new(resolver: Arc<Resolver>) -> Self {
-        Self { resolver }
+    pub(super) const fn new(resolver: Arc<Resolver>, tried: Arc<Tried>) -> Self {
+        Self { resolver, tried }
     }
 }
 
@@ -50,12 +52,12 @@ impl tower::Service<Uri> for Dialer {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let resolver = Arc::clone(&self.resolver);
+        let (resolver, tried) = (Arc::clone(&self.resolver), Arc::clone(&self.tried));
         Box::pin(async move {
             let host = uri.host().ok_or_else(|| io::Error::other("the URL has no host"))?;
             let default = if uri.scheme_str() == Some("http") { 80 } else { 443 };
-            let addresses = resolver.addresses(host, uri.port_u16().unwrap_or(default)).await.map_err(Unresolved)?;
-            let stream = connect(&addresses).await?;
+            let addresses = resolver.addresses(host, uri.port_u16().unwrap_or(default)).await?;
+            let stream = connect(&tried.in_order(addresses), &tried).await?;
             // Requests are single small writes; waiting to fill a segment only delays them.
             stream.set_nodelay(true)?;
             Ok(Socket(TokioIo::new(BufReader::with_capacity(READ_BUFFER, stream))))
@@ -63,21 +65,29 @@ impl tower::Service<Uri> for Dialer {
     }
 }
 
-/// The first connection that succeeds; addresses join the race one by one.
-async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+/// The first connection that succeeds; addresses join the race one by one (RFC 8305 section 5). Those that began before
+/// the winner and did not win are remembered.
+async fn connect(addresses: &[SocketAddr], tried: &Tried) -> io::Result<TcpStream> {
     let mut waiting = addresses.iter();
     let mut racing = FuturesUnordered::new();
+    let mut begun: Vec<SocketAddr> = Vec::new();
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     loop {
         match waiting.next() {
-            Some(address) => racing.push(TcpStream::connect(*address)),
+            Some(&address) => {
+                begun.push(address);
+                racing.push(async move { (address, TcpStream::connect(address).await) });
+            }
             None if racing.is_empty() => return Err(failure),
             None => {}
         }
         let last = waiting.len() == 0;
         tokio::select! {
-            Some(result) = racing.next() => match result {
-                Ok(stream) => return Ok(stream),
+            Some((address, result)) = racing.next() => match result {
+                Ok(stream) => {
+                    tried.won(address, &begun);
+                    return Ok(stream);
+                }
                 Err(error) => failure = error,
             },
             () = sleep(HEAD_START), if !last => {}
@@ -136,18 +146,51 @@ impl Write for Socket {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use std::net::SocketAddr;
+    use std::time::Duration;
 
-    use super::connect;
+    use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+    use super::{HEAD_START, connect};
+    use crate::http::tried::Tried;
+
+    /// An address whose kernel drops every further attempt: the queue of a listener that accepts nobody is full.
+    async fn unanswering() -> (SocketAddr, Vec<TcpStream>, TcpListener) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut queued = Vec::new();
+        while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(100), TcpStream::connect(address)).await {
+            queued.push(stream);
+        }
+        (address, queued, listener)
+    }
 
     #[tokio::test]
     async fn a_dead_address_does_not_hide_a_living_one() {
         let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let open = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let open = (open.local_addr().unwrap(), open);
-        let stream = connect(&[closed, open.0]).await.unwrap();
+        let tried = Tried::default();
+        let stream = connect(&[closed, open.0], &tried).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), open.0);
-        assert!(connect(&[closed]).await.is_err());
-        assert!(connect(&[]).await.is_err());
+        assert!(connect(&[closed], &tried).await.is_err());
+        assert!(connect(&[], &tried).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn an_address_that_does_not_answer_costs_its_head_start_once() {
+        let (silent, _queued, _listener) = unanswering().await;
+        let open = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let both = vec![silent, open.local_addr().unwrap()];
+        let tried = Tried::default();
+        for (turn, expected) in [("first", HEAD_START), ("second", Duration::ZERO)] {
+            let begun = tokio::time::Instant::now();
+            let stream = connect(&tried.in_order(both.clone()), &tried).await.unwrap();
+            let took = begun.elapsed();
+            assert_eq!(stream.peer_addr().unwrap(), both[1]);
+            assert!(took >= expected && took < expected + HEAD_START, "{turn}: {took:?}");
+        }
     }
 }

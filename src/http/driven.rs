@@ -30,7 +30,7 @@ use super::connector::Connector;
 use crate::error::BoxError;
 
 /// Where a pooled connection goes to.
-type Key = (Scheme, Authority);
+pub(super) type Key = (Scheme, Authority);
 
 /// Limits of the pool.
 #[derive(Debug, Clone, Copy)]
@@ -75,12 +75,21 @@ impl Pool {
     ///
     /// A request that was never written, because its pooled connection had gone, is sent again on another one.
     pub(super) async fn request(&self, request: Request<Body>) -> Result<Response<Body>, Failure> {
-        let (key, mut request) = in_origin_form(request).map_err(Failure::Connect)?;
+        let (key, request) = in_origin_form(request).map_err(Failure::Connect)?;
+        self.ask(key, request).await
+    }
+
+    /// Sends one request as it stands to whoever is at `key`.
+    pub(super) async fn ask(&self, key: Key, mut request: Request<Body>) -> Result<Response<Body>, Failure> {
         while let Some(mut link) = self.take(&key) {
             match link.ask(request).await {
                 Ok(head) => return Ok(self.attach(key, link, head)),
                 Err((Some(unsent), _)) => request = unsent,
-                Err((None, error)) => return Err(Failure::Closed(error)),
+                Err((None, error)) => {
+                    // What cut this one off has cut off those beside it.
+                    self.idle.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+                    return Err(Failure::Closed(error));
+                }
             }
         }
         let mut link = self.connect(&key).await.map_err(Failure::Connect)?;
@@ -138,14 +147,21 @@ fn in_origin_form(mut request: Request<Body>) -> Result<(Key, Request<Body>), Bo
         return Err("the URL has no host".into());
     };
     *request.uri_mut() = Uri::from_parts(parts)?;
+    let key = (scheme, authority);
+    name_host(&mut request, &key)?;
+    Ok((key, request))
+}
+
+/// Names the origin in `Host`, where nothing stands there yet.
+pub(super) fn name_host(request: &mut Request<Body>, (scheme, authority): &Key) -> Result<(), BoxError> {
     if !request.headers().contains_key(header::HOST) {
         let host = match authority.port_u16() {
-            Some(port) if Some(port) != default_port(&scheme) => authority.as_str(),
+            Some(port) if Some(port) != default_port(scheme) => authority.as_str(),
             _ => authority.host(),
         };
         request.headers_mut().insert(header::HOST, HeaderValue::from_str(host)?);
     }
-    Ok(((scheme, authority), request))
+    Ok(())
 }
 
 fn default_port(scheme: &Scheme) -> Option<u16> {

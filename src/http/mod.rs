@@ -3,12 +3,14 @@
 //!
 //! Nothing here knows a registry, a token or a retry: this module moves bytes and says how that went.
 
+pub mod address;
 pub mod body;
 pub mod certificate;
 pub mod client;
 mod connector;
 mod dial;
 mod driven;
+pub mod forward;
 pub mod headers;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod invariants;
@@ -18,6 +20,7 @@ mod ready;
 mod resolve;
 pub mod signed_url;
 mod tls;
+mod tried;
 
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;

@@ -101,6 +101,15 @@ impl Ready {
         places.map_or(0, |places| places.iter().filter(|place| place.stream.is_some()).count())
     }
 
+    /// Lets go of all connections to an origin: one of them was closed, and so are those beside it, which cannot always be
+    /// seen from here.
+    pub(super) fn forget(&self, uri: &Uri) {
+        let Some(origin) = origin(uri) else { return };
+        if let Some(places) = self.shelf().origins.get_mut(&origin) {
+            places.retain(|place| place.stream.is_none());
+        }
+    }
+
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }

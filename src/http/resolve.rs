@@ -1,19 +1,34 @@
 //! From the host of a URL to the addresses a connection is tried at.
 //!
 //! `network.hosts` is asked before the system's resolver. An override moves the connection only: `Host`, the TLS name and
-//! the pool's key stay those of the URL. IPv4 comes first, since a token realm may publish AAAA records that a node
-//! without IPv6 cannot reach (cloud fact sheet, section 2.8).
+//! the pool's key stay those of the URL. What the system's resolver says is held against [`Forbidden`], and exactly the
+//! addresses that passed are dialled, so that a name cannot mean one thing when it is judged and another when it is used.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
+use futures_util::future::join_all;
+use tokio::time::timeout;
+
+use super::address::Forbidden;
 use super::client::{HostOverride, HostTarget, TargetHost};
 
-/// A name that has no address.
+/// How long one of several names is waited for: a resolver that does not answer must not keep the others waiting. It
+/// leaves time for one repetition of the question by common resolvers' clients.
+const ONE_OF_SEVERAL: Duration = Duration::from_secs(2);
+
+/// Why a name gives no address to dial.
 #[derive(Debug, thiserror::Error)]
-#[error("the name does not resolve")]
-pub(super) struct Unresolved(#[source] pub(super) io::Error);
+pub(super) enum Unresolved {
+    /// Nobody knows it.
+    #[error("the name does not resolve")]
+    Unknown(#[from] io::Error),
+    /// It leads to places only that no name may lead to.
+    #[error(transparent)]
+    Forbidden(Forbidden),
+}
 
 /// The overrides, ready to be asked, in front of the system's resolver.
 #[derive(Debug, Default)]
@@ -21,12 +36,15 @@ pub(super) struct Resolver {
     exact: HashMap<String, Vec<HostTarget>>,
     /// Keyed by the suffix after `*.`; stands for exactly one more label, as in a TLS certificate.
     wildcard: HashMap<String, Vec<HostTarget>>,
+    /// Names of services on this node, by the operator's own word.
+    local: HashSet<String>,
 }
 
 impl Resolver {
-    /// Indexes the overrides; of two entries with one name the later wins.
-    pub(super) fn new(overrides: &[HostOverride]) -> Self {
-        let mut resolver = Self::default();
+    /// Indexes the overrides; of two entries with one name the later wins. `local` are names that may lead anywhere.
+    pub(super) fn new(overrides: &[HostOverride], local: &[String]) -> Self {
+        let mut resolver =
+            Self { local: local.iter().map(|name| name.to_ascii_lowercase()).collect(), ..Self::default() };
         for entry in overrides {
             let (map, name) = match entry.name.strip_prefix("*.") {
                 Some(suffix) => (&mut resolver.wildcard, suffix),
@@ -40,21 +58,32 @@ impl Resolver {
     /// Every address to try for `host`, in order. A port of an override wins over the URL's.
     ///
     /// # Errors
-    /// The resolver's error, where no name could be resolved.
-    pub(super) async fn addresses(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    /// [`Unresolved`], where there is no address at all that may be dialled.
+    pub(super) async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Unresolved> {
         let Some(targets) = self.targets(host) else {
-            return lookup(host, port).await;
+            let found = lookup(host, port).await?;
+            let trusted = literal(host).is_some() || self.is_local(host);
+            return if trusted { Ok(by_family(found)) } else { admitted(found).map_err(Unresolved::Forbidden) };
         };
-        let mut addresses = Vec::with_capacity(targets.len());
-        let mut failure = None;
-        for target in targets {
+        let alone = targets.len() == 1;
+        let asked = targets.iter().map(|target| async move {
             let port = target.port.unwrap_or(port);
             match &target.host {
-                TargetHost::Address(address) => addresses.push(SocketAddr::new(*address, port)),
-                TargetHost::Name(name) => match lookup(name, port).await {
-                    Ok(found) => addresses.extend(found),
-                    Err(error) => failure = Some(error),
+                TargetHost::Address(address) => Ok(vec![SocketAddr::new(*address, port)]),
+                // The operator's own words, like an address.
+                TargetHost::Name(name) if alone => Ok(by_family(lookup(name, port).await?)),
+                TargetHost::Name(name) => match timeout(ONE_OF_SEVERAL, lookup(name, port)).await {
+                    Ok(found) => Ok(by_family(found?)),
+                    Err(_) => Err(Unresolved::from(io::Error::from(io::ErrorKind::TimedOut))),
                 },
+            }
+        });
+        let mut addresses = Vec::with_capacity(targets.len());
+        let mut failure = None;
+        for found in join_all(asked).await {
+            match found {
+                Ok(found) => addresses.extend(found),
+                Err(error) => failure = Some(error),
             }
         }
         match failure {
@@ -68,61 +97,49 @@ impl Resolver {
         let wildcard = || host.split_once('.').and_then(|(_, suffix)| self.wildcard.get(suffix));
         self.exact.get(&host).or_else(wildcard).map(Vec::as_slice)
     }
+
+    /// `localhost` means this node by definition (RFC 6761 section 6.3), and is on no list either.
+    fn is_local(&self, name: &str) -> bool {
+        let name = name.to_ascii_lowercase();
+        name == "localhost" || self.local.contains(&name)
+    }
 }
 
-/// Asks the system, and puts IPv4 first without disturbing the order otherwise.
+/// Asks the system, unless the host is an address.
 async fn lookup(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-    if let Ok(address) = literal.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(address, port)]);
+    match literal(host) {
+        Some(address) => Ok(vec![SocketAddr::new(address, port)]),
+        None => Ok(tokio::net::lookup_host((host, port)).await?.collect()),
     }
-    let mut addresses: Vec<_> = tokio::net::lookup_host((literal, port)).await?.collect();
-    addresses.sort_by_key(SocketAddr::is_ipv6);
-    Ok(addresses)
+}
+
+/// An address in place of a name. It is on no list of Alibaba's hosts, so somebody configured it, and it is taken as it
+/// is.
+fn literal(host: &str) -> Option<IpAddr> {
+    host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host).parse().ok()
+}
+
+/// Those addresses that a name may lead to; the first that it may not, where there is no other.
+fn admitted(found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Forbidden> {
+    let (good, bad): (Vec<_>, Vec<_>) = found.into_iter().partition(|address| Forbidden::judge(address.ip()).is_none());
+    match bad.first().and_then(|address| Forbidden::judge(address.ip())) {
+        Some(forbidden) if good.is_empty() => Err(forbidden),
+        _ => Ok(by_family(good)),
+    }
+}
+
+/// The families in turn (RFC 8305 section 4), IPv4 first, since hosts of the cloud publish IPv6 addresses that many
+/// nodes have no route to (cloud fact sheet, section 2.8). Within a family the order stays.
+fn by_family(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let (four, six): (Vec<_>, Vec<_>) = addresses.into_iter().partition(SocketAddr::is_ipv4);
+    let (mut four, mut six) = (four.into_iter(), six.into_iter());
+    let mut ordered = Vec::with_capacity(four.len() + six.len());
+    while four.len() + six.len() > 0 {
+        ordered.extend(four.next());
+        ordered.extend(six.next());
+    }
+    ordered
 }
 
 #[cfg(test)]
-mod tests {
-    use super::Resolver;
-    use crate::http::client::{HostOverride, HostTarget, TargetHost};
-
-    fn entry(name: &str, address: &str, port: Option<u16>) -> HostOverride {
-        let host = TargetHost::Address(address.parse().unwrap());
-        HostOverride { name: name.to_owned(), targets: vec![HostTarget { host, port }] }
-    }
-
-    async fn first(resolver: &Resolver, host: &str, port: u16) -> String {
-        resolver.addresses(host, port).await.unwrap()[0].to_string()
-    }
-
-    #[tokio::test]
-    async fn an_override_moves_the_connection_and_its_port_wins() {
-        let resolver = Resolver::new(&[
-            entry("registry.test", "127.0.0.2", Some(8443)),
-            entry("*.oss.test", "127.0.0.3", None),
-            entry("one.oss.test", "127.0.0.4", None),
-        ]);
-        assert_eq!(first(&resolver, "Registry.test", 443).await, "127.0.0.2:8443");
-        assert_eq!(first(&resolver, "bucket.oss.test", 443).await, "127.0.0.3:443");
-        assert_eq!(first(&resolver, "one.oss.test", 80).await, "127.0.0.4:80");
-    }
-
-    #[tokio::test]
-    async fn a_wildcard_stands_for_one_label() {
-        let resolver = Resolver::new(&[entry("*.test", "127.0.0.3", None)]);
-        assert!(resolver.targets("a.b.test").is_none());
-        assert!(resolver.targets("test").is_none());
-        assert_eq!(first(&resolver, "[::1]", 80).await, "[::1]:80");
-    }
-
-    #[tokio::test]
-    async fn a_name_that_fails_does_not_hide_an_address_beside_it() {
-        let name = HostTarget { host: TargetHost::Name("no-such-name.invalid".to_owned()), port: None };
-        let mut both = entry("a.test", "127.0.0.5", None);
-        both.targets.insert(0, name.clone());
-        let alone = HostOverride { name: "b.test".to_owned(), targets: vec![name] };
-        let resolver = Resolver::new(&[both, alone]);
-        assert_eq!(first(&resolver, "a.test", 443).await, "127.0.0.5:443");
-        assert!(resolver.addresses("b.test", 443).await.is_err());
-    }
-}
+mod tests;

@@ -48,7 +48,7 @@ const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// How long the greeting of TLS may take; containerd gives up after the same time (client fact sheet, section 5).
 const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most bytes of a request head, and of an answer that waits for the socket. A head beyond it gets a bare 431.
-const BUFFER: usize = 256 * 1024;
+const BUFFER: usize = 64 * 1024;
 /// Most bytes of an HTTP/2 header list.
 const H2_HEADERS: u32 = 64 * 1024;
 /// Most requests at once on an HTTP/2 connection.
@@ -228,9 +228,8 @@ mod tests {
     use tokio::sync::watch;
     use tokio::time::Instant;
 
-    use super::{HEAD_TIMEOUT, MOST_REQUESTS, converse, server};
+    use super::{HEAD_TIMEOUT, MOST_REQUESTS, Stack, converse, server};
     use crate::error::BoxError;
-    use crate::proxy::stack::Stack;
     use crate::proxy::{Callers, Rules};
     use crate::telemetry::metrics::Metrics;
 

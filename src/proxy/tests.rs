@@ -9,3 +9,4 @@ mod manifests;
 mod parts;
 mod routing;
 mod support;
+mod turns;

@@ -33,6 +33,7 @@ pub(super) struct Families {
     pub(super) blob_resumes: IntCounterVec,
     pub(super) blob_redirects: IntCounterVec,
     pub(super) blob_parts: IntCounterVec,
+    pub(super) blob_proxy: IntCounterVec,
     pub(super) last_success: GaugeVec,
     pub(super) build_info: GaugeVec,
     pub(super) reload_success: Gauge,
@@ -119,6 +120,11 @@ impl Families {
             blob_resumes: new.counters("blob_resumes_total", "Broken blob bodies that were continued.", &["instance"]),
             blob_redirects: new.counters("blob_redirects_total", "Blob redirects to the bucket.", &["instance"]),
             blob_parts: new.counters("blob_parts_total", "Parts of blobs that were fetched.", &["instance"]),
+            blob_proxy: new.counters(
+                "blob_proxy_requests_total",
+                "Blob requests handed to blobProxy; those that failed were made directly.",
+                &["instance", "outcome"],
+            ),
             last_success: new.times(
                 "last_success_timestamp_seconds",
                 "When a pull request was last answered in full; 0 until then.",
@@ -153,6 +159,7 @@ impl Families {
         forget_in(&self.blob_resumes, instance);
         forget_in(&self.blob_redirects, instance);
         forget_in(&self.blob_parts, instance);
+        forget_in(&self.blob_proxy, instance);
         forget_in(&self.last_success, instance);
     }
 }

@@ -38,6 +38,7 @@ pub struct InstanceMetrics {
     blob_resumes: IntCounter,
     blob_redirects: IntCounter,
     blob_parts: IntCounter,
+    blob_proxy: [IntCounter; OUTCOMES],
     last_success: Gauge,
 }
 
@@ -121,6 +122,7 @@ impl InstanceMetrics {
             blob_resumes: child(&all.blob_resumes, &[id]),
             blob_redirects: child(&all.blob_redirects, &[id]),
             blob_parts: child(&all.blob_parts, &[id]),
+            blob_proxy: each(Outcome::ALL, |outcome: Outcome| child(&all.blob_proxy, &[id, outcome.as_str()])),
             last_success: child(&all.last_success, &[id]),
             instance: id.into(),
             families,
@@ -198,6 +200,11 @@ impl InstanceMetrics {
     /// One part of a blob was fetched.
     pub fn blob_part(&self) {
         self.blob_parts.inc();
+    }
+
+    /// A request for a blob was handed to the blob proxy.
+    pub fn blob_proxied(&self, outcome: Outcome) {
+        self.blob_proxy[outcome.index()].inc();
     }
 
     /// A pull request was answered in full at this time.

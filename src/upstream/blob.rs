@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use super::fetch::{Source, Span};
 use super::locate::{Located, Opened, Wanted};
 use super::manifest::is_encoded;
+use super::memory::Reservation;
 use super::ordered::ordered;
 use super::plan::FIRST;
 use super::range::{ByteRange, ContentRange, RangeRequest};
@@ -61,19 +62,22 @@ impl Upstream {
         if let (RangeRequest::Whole, Some(small)) = (&range, self.fetched_ahead(&pull.place, digest).await) {
             return Ok(whole(&small.bytes));
         }
+        if let (RangeRequest::Whole, Some(begun)) = (&range, self.take_turn(&pull.place, digest).await) {
+            return Ok(begun);
+        }
         if self.blobs.mode == BlobMode::Redirect {
             return match self.locate(&pull.place, digest, Wanted::new(value.as_ref()), budget).await? {
                 Located::There(uri) => Ok(redirect(uri.to_header())),
-                Located::Here(opened) => self.stream(pull, digest, &range, opened),
+                Located::Here(opened) => self.stream(pull, digest, &range, opened, None),
             };
         }
         let opened = self.open_range(pull, digest, &range, value.as_ref(), budget).await?;
-        self.stream(pull, digest, &range, opened)
+        self.stream(pull, digest, &range, opened, None)
     }
 
     /// Opens a blob for a range. OSS answers a range that reaches beyond the end with the whole object (cloud fact sheet,
     /// section 7.3); with the length known from that answer, the range is asked for again, cut to it.
-    async fn open_range(
+    pub(super) async fn open_range(
         self: &Arc<Self>,
         pull: &Pull,
         digest: &Digest,
@@ -102,13 +106,15 @@ impl Upstream {
         }
     }
 
-    /// Turns an opened answer into the client's, with a body that is resumed where it breaks.
-    fn stream(
+    /// Turns an opened answer into the client's, with a body that is resumed where it breaks. With `held`, nobody reads it
+    /// yet, and its first part goes into that memory.
+    pub(super) fn stream(
         self: &Arc<Self>,
         pull: &Pull,
         digest: &Digest,
         range: &RangeRequest,
         opened: Opened,
+        held: Option<Reservation>,
     ) -> Result<Response<Body>, UpstreamError> {
         let (head, body) = opened.response.into_parts();
         let unexpected = |what| UpstreamError::Unexpected { host: opened.host.clone(), what };
@@ -166,7 +172,7 @@ impl Upstream {
         }
         answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(whole.end - whole.position));
         let body = if whole.end > first.end {
-            ordered(source, whole, first, body, opened.slow)
+            ordered(source, whole, (first, body, held), opened.slow)
         } else {
             Arc::new(source).stream(first, body)
         };

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, Response};
 
 use super::memory::{Key, Signed};
 use super::redirect::{FollowError, location, with_range};
-use super::send::{Budget, Question};
+use super::send::{Asked, Budget, Question, is_out_of_reach};
 use super::{Place, Upstream, UpstreamError};
 use crate::clock::until;
 use crate::http::Body;
@@ -104,7 +104,13 @@ impl Upstream {
                 }
                 Err(FollowError::Final(error)) => {
                     self.parts.memory.urls.forget_if(&self.key(place, digest), |held| held.uri == uri);
-                    return Err(error);
+                    // Another host of pullFrom may lead to a bucket that can be reached.
+                    let bucket = uri.origin().host();
+                    if !(is_out_of_reach(&error) && self.hosts.has_another_than(bucket)) {
+                        return Err(error);
+                    }
+                    self.hosts.bucket_failed(bucket);
+                    tracing::debug!(error = %error, "asking another host of pullFrom where the blob is");
                 }
             }
         }
@@ -165,7 +171,8 @@ impl Upstream {
             headers: with_range(headers::to_registry(&HeaderMap::new()), range),
         };
         let response = self.ask(place, &question, budget).await?;
-        let host = place.host.to_string();
+        let asked = response.extensions().get::<Asked>().map_or(&place.host, |Asked(host)| host).clone();
+        let host = asked.to_string();
         if !response.status().is_redirection() {
             return Ok(Found::Here(Arc::new(Mutex::new(Some(Opened { response, host, slow: false })))));
         }
@@ -174,6 +181,7 @@ impl Upstream {
         let uri = location(&response).and_then(SafeUri::parse);
         let uri = self.admit(uri.map_err(|source| UpstreamError::RedirectMalformed { host, source })?)?;
         self.note_bucket(&uri);
+        self.hosts.led(&asked, uri.origin().host());
         if let Some(expires) = uri.query().and_then(signed_url::expiry) {
             self.parts.memory.urls.keep(key.clone(), Signed { uri: uri.clone(), expires }, 1);
         }

@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::manifest::Manifest;
 use super::next::Small;
 use super::recent::Recent;
+use super::turn::Turn;
 use crate::clock::Timestamp;
 use crate::http::origin::SafeUri;
 use crate::oci::{Digest, RegistryHost, RepositoryName};
@@ -36,6 +37,8 @@ pub struct Memory {
     pub(super) urls: Recent<Key, Signed>,
     /// By their digest, for good.
     pub(super) manifests: Recent<Key, Arc<Manifest>>,
+    /// The layers of manifests that clients were given.
+    pub(super) turns: Recent<Key, Arc<Turn>>,
     /// Fetched before they were asked for, for some seconds.
     pub(super) small: Recent<Key, Arc<Small>>,
 }
@@ -69,6 +72,7 @@ impl Memory {
             owners: AtomicU64::new(0),
             urls: Recent::new(MOST_URLS),
             manifests: Recent::new(MANIFESTS),
+            turns: Recent::new(MOST_URLS),
             // What of the budget is left for it is asked at each blob.
             small: Recent::new(bytes),
         })

@@ -10,6 +10,7 @@ mod document;
 mod error;
 mod fetch;
 mod flight;
+mod hosts;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod invariants;
 mod list;
@@ -26,6 +27,7 @@ mod recent;
 mod redirect;
 mod retry;
 mod send;
+mod turn;
 mod warm;
 mod width;
 
@@ -39,13 +41,14 @@ use tokio::time::Instant;
 use self::allow::{BlobHosts, Repositories};
 pub use self::error::{ErrorKind, UpstreamError};
 use self::flight::Flights;
+use self::hosts::Hosts;
 use self::locate::Found;
 use self::manifest::{Asked, Read};
 use self::memory::Key;
 pub use self::memory::Memory;
 use self::next::Small;
 use self::send::Budget;
-pub use self::warm::RENEWAL;
+pub use self::warm::{RENEWAL, likely_bucket};
 use self::width::Learnt;
 use crate::clock::{SharedClock, Timestamp};
 use crate::http::client::Client;
@@ -119,7 +122,7 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Upstream {
     instance: InstanceId,
-    pull_from: Vec<RegistryHost>,
+    hosts: Arc<Hosts>,
     repositories: Repositories,
     blob_hosts: BlobHosts,
     blobs: BlobParams,
@@ -169,7 +172,7 @@ impl Upstream {
     pub fn new(params: Params, parts: Parts) -> Arc<Self> {
         Arc::new(Self {
             instance: params.instance,
-            pull_from: params.pull_from,
+            hosts: Arc::new(Hosts::new(params.pull_from)),
             repositories: Repositories::new(params.repositories),
             blob_hosts: BlobHosts::new(params.blob_hosts),
             blobs: params.blobs,

@@ -81,6 +81,7 @@ impl Upstream {
             Some(Next::Blobs(blobs)) if reach == Reach::Blobs => blobs,
             _ => return,
         };
+        self.line_up(place, &blobs);
         let prepared = blobs.into_iter().take(MOST).map(|blob| self.prepare(place, blob));
         futures_util::stream::iter(prepared).buffer_unordered(AT_ONCE).for_each(|()| async {}).await;
     }

@@ -15,12 +15,13 @@ use http_body_util::BodyExt;
 use tokio::time::Instant;
 
 use super::fetch::{BrokenOff, Source, Span};
-use super::memory::Seat;
+use super::memory::{Reservation, Seat};
 use super::part::{Ahead, Item};
 use super::plan::{Plan, Standing};
 use super::width::Width;
 use crate::error::BoxError;
 use crate::http::Body;
+use crate::oci::Digest;
 
 /// A blob in parts.
 struct Ordered {
@@ -35,6 +36,8 @@ struct Ordered {
     end: u64,
     waiting: VecDeque<Ahead>,
     arrived: Arc<AtomicU64>,
+    /// The layer that is begun when all parts of this one have been asked for.
+    then: Option<Digest>,
 }
 
 /// The part that is being read.
@@ -44,16 +47,28 @@ enum Reading {
     Ended,
 }
 
-/// The body of `whole`, whose `first` bytes are read from `body`; `slow`: one connection is likely to be slower than the line.
-pub(super) fn ordered(source: Source, whole: Span, first: Span, body: Body, slow: bool) -> Body {
+/// The body of `whole`, whose first bytes have been opened; `slow`: one connection is likely to be slower than the line.
+/// With memory for them, they are read ahead like all others, and at once.
+pub(super) fn ordered(
+    source: Source,
+    whole: Span,
+    (first, body, held): (Span, Body, Option<Reservation>),
+    slow: bool,
+) -> Body {
     let source = Arc::new(source);
     let upstream = &source.upstream;
     let most = upstream.blobs.connections;
     let width = Width::new(most, upstream.learnt(), slow, Instant::now());
     let plan = Plan::new(first.end..whole.end, upstream.blobs.part_size);
     let seat = upstream.parts.memory.seat();
-    let reading = Reading::Directly(Arc::clone(&source).stream(first, body));
-    let body = Ordered {
+    let then = upstream.after(&source.place, &source.digest);
+    let arrived = Arc::default();
+    let nobody_reads = held.is_some();
+    let reading = match held {
+        None => Reading::Directly(Arc::clone(&source).stream(first, body)),
+        Some(held) => Reading::Ahead(Ahead::go_on(&source, (first, body), held, &arrived)),
+    };
+    let mut body = Ordered {
         source,
         seat,
         width,
@@ -63,8 +78,12 @@ pub(super) fn ordered(source: Source, whole: Span, first: Span, body: Body, slow
         part_end: first.end,
         end: whole.end,
         waiting: VecDeque::new(),
-        arrived: Arc::default(),
+        arrived,
+        then,
     };
+    if nobody_reads {
+        body.ask_ahead();
+    }
     body.boxed_unsync()
 }
 
@@ -113,11 +132,22 @@ impl Ordered {
         }
     }
 
+    /// Begins the layer whose turn comes next, once this one has nothing left to be asked for. Where one connection is as
+    /// fast as the line, there is nothing to be gained.
+    fn begin_next(&mut self) {
+        if self.then.is_some()
+            && self.plan.is_dealt_out()
+            && self.width.get() > 1
+            && let Some(then) = self.then.take()
+        {
+            self.source.upstream.begin_turn(&self.source.place, &then);
+        }
+    }
+
     /// Goes on with the next part, once the present one is over; false at the end.
     fn turn_to_next(&mut self) -> bool {
-        let Some(mut part) = self.waiting.pop_front() else { return false };
+        let Some(part) = self.waiting.pop_front() else { return false };
         self.part_end = part.span.end;
-        part.take_turn();
         self.reading = Reading::Ahead(part);
         true
     }
@@ -141,6 +171,7 @@ impl HttpBody for Ordered {
         let this = &mut *self;
         loop {
             this.ask_ahead();
+            this.begin_next();
             let data = match &mut this.reading {
                 Reading::Ended => return Poll::Ready(None),
                 Reading::Directly(body) => match ready!(Pin::new(body).poll_frame(cx)) {
@@ -152,7 +183,7 @@ impl HttpBody for Ordered {
                     Some(Err(error)) => return this.end(error),
                     None => None,
                 },
-                Reading::Ahead(part) => match ready!(part.poll_item(cx)) {
+                Reading::Ahead(part) => match ready!(part.poll_next(cx)) {
                     Some(Item::Data(data)) => {
                         if let Some(held) = &mut part.held {
                             held.release(data.len() as u64);

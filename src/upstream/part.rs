@@ -44,11 +44,31 @@ pub(super) struct Ahead {
 impl Ahead {
     /// Sets a part going. What is read ahead is counted in `arrived`; what is read directly is its reader's to count.
     pub(super) fn fetch(source: &Arc<Source>, span: Span, held: Option<Reservation>, arrived: &Arc<AtomicU64>) -> Self {
+        Self::start(source, (span, None), held, arrived)
+    }
+
+    /// The same for a part whose body has been opened.
+    pub(super) fn go_on(
+        source: &Arc<Source>,
+        (span, body): (Span, Body),
+        held: Reservation,
+        arrived: &Arc<AtomicU64>,
+    ) -> Self {
+        let body = Arc::clone(source).stream(span, body);
+        Self::start(source, (span, Some(body)), Some(held), arrived)
+    }
+
+    fn start(
+        source: &Arc<Source>,
+        (span, body): (Span, Option<Body>),
+        held: Option<Reservation>,
+        arrived: &Arc<AtomicU64>,
+    ) -> Self {
         let (sender, items) = unbounded_channel();
         let (turn, its_turn) = oneshot::channel();
         let begun = Arc::new(AtomicBool::new(false));
         let work = Work { source: Arc::clone(source), span, ahead: held.is_some(), arrived: Arc::clone(arrived) };
-        let task = tokio::spawn(work.run(sender, its_turn, Arc::clone(&begun)).in_current_span());
+        let task = tokio::spawn(work.run(body, sender, (its_turn, Arc::clone(&begun))).in_current_span());
         Self { items, turn: Some(turn), task, begun, span, held }
     }
 
@@ -62,15 +82,12 @@ impl Ahead {
         !self.task.is_finished()
     }
 
-    /// It is read now.
-    pub(super) fn take_turn(&mut self) {
+    /// What comes next of it. From the first call on it is its turn.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Item>> {
         if let Some(turn) = self.turn.take() {
             // A task that has ended has handed over everything.
             turn.send(()).ok();
         }
-    }
-
-    pub(super) fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Item>> {
         self.items.poll_recv(cx)
     }
 }
@@ -89,8 +106,13 @@ struct Work {
 }
 
 impl Work {
-    async fn run(self, to: UnboundedSender<Item>, mut turn: oneshot::Receiver<()>, begun: Arc<AtomicBool>) {
-        let result = self.read(&to, &mut turn, &begun).await;
+    async fn run(
+        self,
+        body: Option<Body>,
+        to: UnboundedSender<Item>,
+        (mut turn, begun): (oneshot::Receiver<()>, Arc<AtomicBool>),
+    ) {
+        let result = self.read(body, &to, &mut turn, &begun).await;
         // A reader that is gone has taken this task with it, so there is nobody to be told of a failed hand-over.
         let last = match result {
             Ok(Some(rest)) => Item::Rest(rest),
@@ -103,11 +125,15 @@ impl Work {
     /// Reads until the end, or until it is its turn and the rest is to be read directly.
     async fn read(
         &self,
+        body: Option<Body>,
         to: &UnboundedSender<Item>,
         turn: &mut oneshot::Receiver<()>,
         begun: &AtomicBool,
     ) -> Result<Option<Body>, BoxError> {
-        let mut body = Arc::clone(&self.source).open(self.span).await?;
+        let mut body = match body {
+            Some(body) => body,
+            None => Arc::clone(&self.source).open(self.span).await?,
+        };
         if !self.ahead {
             begun.store(true, Ordering::Relaxed);
             return Ok(Some(body));
@@ -122,7 +148,9 @@ impl Work {
             let Ok(data) = frame?.into_data() else { continue };
             begun.store(true, Ordering::Relaxed);
             self.arrived.fetch_add(data.len() as u64, Ordering::Relaxed);
-            if to.send(Item::Data(data)).is_err() {
+            // What arrives is a slice of a read buffer, which it would keep alive as a whole. A copy takes as much memory
+            // as was reserved for it, and a fraction of what decrypting the bytes took.
+            if to.send(Item::Data(Bytes::copy_from_slice(&data))).is_err() {
                 return Ok(None);
             }
         }

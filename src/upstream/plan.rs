@@ -80,6 +80,11 @@ impl Plan {
         if due { part((self.plain * 2).min(LARGEST_PLAIN).min(rest), false) } else { None }
     }
 
+    /// Whether all of it has been asked for.
+    pub(super) const fn is_dealt_out(&self) -> bool {
+        self.rest.start == self.rest.end
+    }
+
     /// Notes that a part was asked for.
     pub(super) fn take(&mut self, part: &Part) {
         self.rest.start = part.bytes.end;

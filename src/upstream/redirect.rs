@@ -16,6 +16,7 @@ use super::warm::FAR;
 use super::{Upstream, UpstreamError};
 use crate::http::Body;
 use crate::http::body::empty;
+use crate::http::forward::Via;
 use crate::http::headers;
 use crate::http::origin::{SafeUri, UriError};
 use crate::http::signed_url;
@@ -88,8 +89,13 @@ impl Upstream {
             *request.headers_mut() = with_range(headers::to_blob_host(), range);
             let result = self.once(&self.parts.blob_client, Target::Oss, request, budget).await;
             let (failure, error) = match result {
+                // Elsewhere the same bytes may be in reach, which is quicker than to wait here.
+                Err(error) if error.is_connect() && self.hosts.has_another_than(uri.origin().host()) => {
+                    return Err(error.into());
+                }
                 Err(error) => (failure(&error), error.into()),
                 Ok(response) => {
+                    self.count_proxied(&response);
                     let asked = retry::retry_after(response.headers(), self.parts.clock.now());
                     let status = response.status();
                     if throttled(&response) {
@@ -105,6 +111,15 @@ impl Upstream {
             tracing::debug!(%uri, tries, error = %error, "asking the blob host again");
             self.parts.metrics.upstream_retry(Target::Oss, Outcome::Failed);
             sleep(pause).await;
+        }
+    }
+
+    /// Counts which way an answer came.
+    fn count_proxied(&self, response: &Response<Body>) {
+        match response.extensions().get() {
+            Some(Via::Proxy) => self.parts.metrics.blob_proxied(Outcome::Ok),
+            Some(Via::Instead) => self.parts.metrics.blob_proxied(Outcome::Failed),
+            None => {}
         }
     }
 

@@ -1,5 +1,6 @@
 //! One authorised request to the registry: bearer, tries, one renewal of the bearer, classification of the answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::poll_immediate;
@@ -9,16 +10,15 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::retry::{self, Failure};
 use super::{Place, Upstream, UpstreamError};
-use crate::error::{Blame, Explain};
 use crate::http::Body;
 use crate::http::body::{collect_limited, empty};
 use crate::http::client::{Client, ClientError};
-use crate::http::origin::SafeUri;
+use crate::http::origin::{Origin, SafeUri};
 use crate::oci::error_body::{self, UpstreamMessage};
 use crate::oci::{RegistryHost, Scope};
 use crate::telemetry::calls;
 use crate::telemetry::metrics::{Outcome, Target};
-use crate::token::Bearer;
+use crate::token::{Bearer, TokenError};
 
 /// Longest error body that is read.
 const LONGEST_ERROR: usize = 8 * 1024;
@@ -58,6 +58,10 @@ pub(super) struct Question {
     pub(super) headers: HeaderMap,
 }
 
+/// Which host answered; an extension of the response.
+#[derive(Debug, Clone)]
+pub(super) struct Asked(pub(super) RegistryHost);
+
 /// What to make of an answer.
 enum Verdict {
     Use(Response<Body>),
@@ -76,8 +80,10 @@ impl Upstream {
         budget: &Budget,
     ) -> Result<Response<Body>, UpstreamError> {
         let scope = Scope::pull(place.repository.clone());
-        let mut others = self.hosts(&place.host).len() - 1;
-        let mut hosts = self.hosts(&place.host).iter().cycle();
+        self.try_hosts_that_are_due();
+        let order = self.hosts.order(&place.host);
+        let mut others = order.len() - 1;
+        let mut hosts = order.iter().cycle();
         let mut host = hosts.next().unwrap_or(&place.host);
         let mut renewed = false;
         let mut tries = 0;
@@ -85,9 +91,10 @@ impl Upstream {
             tries += 1;
             let bearer = match self.bearer(host, &scope, budget).await {
                 Ok(bearer) => bearer,
-                // The challenge is asked of the same host as the pull, which may not be reachable.
-                Err(error) if error.blame() == Blame::Network && others > 0 => {
+                // The challenge is asked of the same host as the pull, and the realm is one that it names.
+                Err(error) if is_host(&error) && others > 0 => {
                     others -= 1;
+                    self.hosts.failed(host);
                     host = hosts.next().unwrap_or(&place.host);
                     continue;
                 }
@@ -103,7 +110,10 @@ impl Upstream {
                 Err(error) => Verdict::Again(failure(&error), error.into()),
             };
             let (failure, error) = match verdict {
-                Verdict::Use(response) => return Ok(response),
+                Verdict::Use(mut response) => {
+                    response.extensions_mut().insert(Asked(host.clone()));
+                    return Ok(response);
+                }
                 Verdict::Final(error) => return Err(error),
                 Verdict::Renew(challenge) => {
                     renewed = true;
@@ -113,6 +123,9 @@ impl Upstream {
                 }
                 Verdict::Again(failure, error) => (failure, error),
             };
+            if is_out_of_reach(&error) {
+                self.hosts.failed(host);
+            }
             let Some(pause) = retry::pause(tries, failure, budget.remaining()) else { return Err(error) };
             if matches!(failure, Failure::Connection | Failure::Silence) {
                 host = hosts.next().unwrap_or(&place.host);
@@ -148,17 +161,21 @@ impl Upstream {
         result
     }
 
-    /// Where the registry is asked, in order of preference.
-    fn hosts<'a>(&'a self, named: &'a RegistryHost) -> &'a [RegistryHost] {
-        if self.pull_from.is_empty() { std::slice::from_ref(named) } else { &self.pull_from }
+    /// Connects to hosts that could not be reached some time ago, beside whatever is asked now.
+    fn try_hosts_that_are_due(&self) {
+        while let Some(host) = self.hosts.due() {
+            let (hosts, client) = (Arc::clone(&self.hosts), self.parts.client.clone());
+            tokio::spawn(async move {
+                let reached = match Origin::https(host.as_str()) {
+                    Ok(origin) => client.reach(&origin).await.is_ok(),
+                    Err(_) => false,
+                };
+                hosts.tried(&host, reached);
+            });
+        }
     }
 
-    async fn bearer(
-        &self,
-        host: &RegistryHost,
-        scope: &Scope,
-        budget: &Budget,
-    ) -> Result<std::sync::Arc<Bearer>, UpstreamError> {
+    async fn bearer(&self, host: &RegistryHost, scope: &Scope, budget: &Budget) -> Result<Arc<Bearer>, UpstreamError> {
         let mut asking = self.parts.tokens.bearer(host, scope);
         if let Some(at_hand) = poll_immediate(&mut asking).await {
             return at_hand.map_err(UpstreamError::Token);
@@ -227,12 +244,20 @@ impl Question {
     }
 }
 
+/// Whether it is the registry host, or the realm that it names, that cannot be reached; the role chain has other ways.
+fn is_host(error: &UpstreamError) -> bool {
+    matches!(error, UpstreamError::Token(error) if matches!(**error, TokenError::Unreachable(_)))
+}
+
+/// Whether whoever was asked cannot be reached, or says nothing.
+pub(super) fn is_out_of_reach(error: &UpstreamError) -> bool {
+    matches!(error, UpstreamError::Unreachable(error) if error.is_connect() || matches!(error, ClientError::Timeout { .. }))
+}
+
 pub(super) const fn failure(error: &ClientError) -> Failure {
     match error {
         ClientError::Timeout { .. } => Failure::Silence,
-        ClientError::Unresolved { .. } | ClientError::Connect { .. } | ClientError::Closed { .. } => {
-            Failure::Connection
-        }
+        _ => Failure::Connection,
     }
 }
 

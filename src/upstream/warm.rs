@@ -19,7 +19,7 @@ use crate::http::origin::{Origin, SafeUri};
 use crate::oci::RegistryHost;
 
 /// Layers that containerd asks for at once by default (`max_concurrent_downloads`).
-const LAYERS_AT_ONCE: usize = 3;
+pub(super) const LAYERS_AT_ONCE: usize = 3;
 /// Registry hosts of one instance that are connected to at start: a public and a VPC domain.
 const MOST_HOSTS: usize = 2;
 /// A host whose head takes this long is far away: more than a data centre, less than the next region.
@@ -62,7 +62,7 @@ impl Upstream {
 
     /// Opens connections for an instance that is served under `domains`; needs a runtime.
     pub fn warm_up(&self, domains: &[RegistryHost]) {
-        let hosts = if self.pull_from.is_empty() { domains } else { &self.pull_from };
+        let hosts = if self.hosts.named().is_empty() { domains } else { self.hosts.named() };
         for host in hosts.iter().take(MOST_HOSTS) {
             self.connect(host);
             if let Some(bucket) = likely_bucket(self.instance.as_str(), host.host())
@@ -85,7 +85,8 @@ impl Upstream {
         // Over HTTP/2 the one connection that there is serves all; what is near costs more than it brings.
         if far
             && !self.multiplexed.load(Ordering::Relaxed)
-            && let Ok(origin) = Origin::https(self.pull_from.first().unwrap_or(&place.host).as_str())
+            && let Some(host) = self.hosts.order(&place.host).first()
+            && let Ok(origin) = Origin::https(host.as_str())
         {
             self.parts.client.warm(&origin, AT_ONCE - 1);
         }
@@ -114,7 +115,8 @@ impl Upstream {
 
 /// The bucket that an instance of the Enterprise Edition has unless somebody gave it another: `<id>-registry`, at the
 /// internal endpoint for VPC domains (cloud fact sheet, section 7.1). Only ever connected to, never asked.
-fn likely_bucket(instance: &str, host: &str) -> Option<Origin> {
+#[must_use]
+pub fn likely_bucket(instance: &str, host: &str) -> Option<Origin> {
     let (name, region) = host.strip_suffix(".cr.aliyuncs.com")?.split_once('.')?;
     let endpoint = if name.ends_with("-registry-vpc") { "-internal" } else { "" };
     instance.strip_prefix("cri-")?;

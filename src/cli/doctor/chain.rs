@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::network::Role;
 use super::report::{Finding, Report};
-use super::{Tools, network, tls, token_file};
+use super::{Tools, network, token_file};
 use crate::clock::{Clock, SharedClock};
 use crate::config::{Domains, Instance, personal_domains};
 use crate::credentials::HopStatus;
@@ -12,7 +13,7 @@ use crate::error::diagnosis::{Row, Sign};
 use crate::oci::RegistryHost;
 use crate::telemetry::metrics::{Hop, InstanceMetrics};
 use crate::token::{Edition, TokenSource};
-use crate::upstream::{Memory, Parts, Upstream};
+use crate::upstream::{Memory, Parts, Upstream, likely_bucket};
 
 /// An instance under examination.
 pub(super) struct Walk<'a> {
@@ -55,12 +56,33 @@ impl<'a> Walk<'a> {
                 token_file::examine(token_file, role, provider, self.tools.clock.now(), report);
             }
         }
-        for (what, host) in
-            [("STS endpoint", &self.tools.config.endpoints.sts), ("API endpoint", &self.tools.config.endpoints.cr)]
-        {
+        let endpoints = &self.tools.config.endpoints;
+        for (role, host) in [(Role::Sts, &endpoints.sts), (Role::Api, &endpoints.cr)] {
             if let Some(host) = host {
-                report.add(network::name(self.tools, what, host).await);
+                let mut found = Vec::new();
+                network::way(self.tools, role, host, &mut found).await;
+                report.add_all(found);
             }
+        }
+    }
+
+    /// The ways to the APIs that follow from the region, of which each has several; to be asked where there is no login.
+    async fn ways_to_apis(&self, report: &mut Report) {
+        let endpoints = &self.tools.config.endpoints;
+        let Some(node) = self.source.node_region().await else { return };
+        let region = self.instance.token.region.clone().unwrap_or_else(|| node.clone());
+        for (role, configured, api, region) in
+            [(Role::Sts, &endpoints.sts, "sts", node), (Role::Api, &endpoints.cr, "cr", region)]
+        {
+            if configured.is_some() {
+                continue;
+            }
+            let mut found = Vec::new();
+            let mut any = false;
+            for host in [format!("{api}-vpc.{region}.aliyuncs.com"), format!("{api}.{region}.aliyuncs.com")] {
+                any |= network::way(self.tools, role, &host, &mut found).await;
+            }
+            if any { report.add_all(network::softened(found)) } else { report.add_all(found) }
         }
     }
 
@@ -81,6 +103,9 @@ impl<'a> Walk<'a> {
             if let Some(note) = &hop.note {
                 report.add(Finding::note(&hop.name, note));
             }
+        }
+        if login.is_err() {
+            self.ways_to_apis(report).await;
         }
         login.is_ok()
     }
@@ -141,33 +166,43 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Name, connection, TLS and challenge of each registry host that is asked.
+    /// Name, route, TLS and challenge of each registry host that is asked, the way to its realm, and the way to the bucket
+    /// that the instance is likely to have.
     ///
     /// One of several that cannot be reached is only a warning: a node seldom has a way to both the public and the VPC
     /// domain, and its pulls name the one that it has.
     pub(super) async fn challenges(&self, domains: &[RegistryHost], report: &mut Report) {
         let pull_from = &self.instance.upstream.pull_from;
         let mut found = Vec::new();
+        let mut guessed = Vec::new();
         let mut answered = false;
         for host in if pull_from.is_empty() { domains } else { pull_from } {
-            found.push(network::name(self.tools, "registry", host.host()).await);
-            found.extend(tls::greeting(self.tools, "registry", host.host()).await);
+            if !network::way(self.tools, Role::Registry, host.as_str(), &mut found).await {
+                continue;
+            }
             match self.source.realm(host).await {
                 Ok(realm) => {
-                    answered = true;
                     let finding = Finding::good("challenge", format!("bearers come from {realm}"));
                     found.push(match self.tools.calls.take_last("challenge") {
                         Some(call) => call.describe(finding),
                         None => finding,
                     });
-                    found.push(network::name(self.tools, "token realm", &realm).await);
-                    found.extend(tls::greeting(self.tools, "token realm", &realm).await);
+                    answered |= network::way(self.tools, Role::Realm, &realm, &mut found).await;
+                    guessed.extend(likely_bucket(self.instance.id.as_str(), host.host()));
                 }
                 Err(error) => found.push(Finding::error(format!("challenge of {host}"), &*error)),
             }
         }
-        for finding in found {
-            report.add(if answered { finding.softened() } else { finding });
+        if answered {
+            report.add_all(network::softened(found))
+        } else {
+            report.add_all(found)
+        }
+        // Only likely, so that nothing is wrong with the node where it is another; `--image` asks the real one.
+        for bucket in guessed {
+            let mut found = Vec::new();
+            network::way(self.tools, Role::Bucket, bucket.host(), &mut found).await;
+            report.add_all(network::softened(found));
         }
     }
 }

@@ -8,14 +8,15 @@ use http::header::ACCEPT;
 use serde_json::Value;
 
 use super::chain::Walk;
+use super::network::{self, Role};
 use super::report::{Finding, Report};
-use super::{network, tls};
 use crate::cli::pull::image::Reference;
 use crate::clock::Clock;
+use crate::error::Explain;
 use crate::error::diagnosis::Sign;
 use crate::http::body::collect_limited;
 use crate::oci::{self, Digest, RegistryHost, RepositoryName, Resource, Scope};
-use crate::token::ProvideBearer;
+use crate::token::{Bearer, ProvideBearer, TokenError};
 use crate::upstream::{Place, Pull, Upstream, UpstreamError};
 
 /// Longest manifest or configuration that is looked at; the client of `pull` takes any.
@@ -42,8 +43,7 @@ impl Walk<'_> {
             return report.add(Finding::failed("image", format!("{image} is no image name"), Sign::NotFound));
         };
         let place = Place { host, repository };
-        let asked = self.instance.upstream.pull_from.first().unwrap_or(&place.host);
-        match self.source.bearer(asked, &Scope::pull(place.repository.clone())).await {
+        match self.bearer(&place).await {
             Ok(bearer) => {
                 let finding = Finding::good("bearer", format!("may pull {}", place.repository));
                 report.add(self.described("bearer", finding.until(bearer.expires, self.tools.clock.now())));
@@ -54,6 +54,20 @@ impl Walk<'_> {
         if let Some(digest) = self.manifest(&upstream, &place, reference, report).await {
             self.blob(&upstream, &place, digest, report).await;
         }
+    }
+
+    /// The bearer at the first host of `pullFrom` that can be reached, as pulls get it.
+    async fn bearer(&self, place: &Place) -> Result<Arc<Bearer>, Arc<TokenError>> {
+        let scope = Scope::pull(place.repository.clone());
+        let mut hosts = self.instance.upstream.pull_from.iter();
+        let mut answer = self.source.bearer(hosts.next().unwrap_or(&place.host), &scope).await;
+        for host in hosts {
+            if !matches!(&answer, Err(error) if matches!(**error, TokenError::Unreachable(_))) {
+                break;
+            }
+            answer = self.source.bearer(host, &scope).await;
+        }
+        answer
     }
 
     /// The manifest, through an index where there is one; the digest of its configuration.
@@ -98,16 +112,19 @@ impl Walk<'_> {
                     Finding::good("blob", format!("the configuration of the image came, {} bytes", bytes.len()));
                 match self.tools.calls.take_last("oss") {
                     Some(call) => {
-                        report.add(network::name(self.tools, "blob host", &call.host).await);
-                        if let Some(finding) = tls::greeting(self.tools, "blob host", &call.host).await {
-                            report.add(finding);
-                        }
                         report.add(call.describe(finding));
                     }
                     None => report.add(finding),
                 }
             }
-            Err(error) => report.add(Finding::error("blob", &error)),
+            Err(error) => {
+                report.add(Finding::error("blob", &error));
+                if let (UpstreamError::Unreachable(_), Some(host)) = (&error, error.names().host) {
+                    let mut found = Vec::new();
+                    network::way(self.tools, Role::Bucket, host, &mut found).await;
+                    report.add_all(found);
+                }
+            }
         }
     }
 

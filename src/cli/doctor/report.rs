@@ -197,6 +197,12 @@ impl Report {
         self.findings.push(finding);
     }
 
+    pub(super) fn add_all(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        for finding in findings {
+            self.add(finding);
+        }
+    }
+
     pub(super) fn failures(&self) -> usize {
         self.findings.iter().filter(|finding| finding.outcome == Outcome::Failed).count()
     }

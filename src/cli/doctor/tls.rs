@@ -3,23 +3,18 @@
 use super::Tools;
 use super::report::Finding;
 use crate::http::certificate::Greeting;
-
-/// The port of everything that is asked; a host override may name another.
-const HTTPS: u16 = 443;
+use crate::http::origin::Origin;
 
 /// Names of a certificate that are shown; those of a cloud go on for pages.
 const SHOWN: usize = 3;
 
-/// Says what `host` shows; nothing where its name leads nowhere, which is another step's to say.
-pub(super) async fn greeting(tools: &Tools<'_>, what: &str, host: &str) -> Option<Finding> {
-    let step = format!("TLS of the {what}");
-    if tools.client.addresses(host, HTTPS).await.map_or(true, |addresses| addresses.is_empty()) {
-        return None;
-    }
-    Some(match tools.client.greet(host, HTTPS).await {
+/// Says what the host at `origin` shows; that there is a way to it is another step's to say.
+pub(super) async fn greeting(tools: &Tools<'_>, what: &str, origin: &Origin) -> Finding {
+    let (step, host) = (format!("TLS of the {what}"), origin.host());
+    match tools.client.greet(host, origin.port()).await {
         Ok(greeting) => Finding::good(step, told(&greeting)).asked(host, Some(greeting.took)),
         Err(error) => Finding::error(step, &error).asked(host, None),
-    })
+    }
 }
 
 fn told(greeting: &Greeting) -> String {

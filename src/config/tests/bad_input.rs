@@ -78,6 +78,24 @@ fn each_bad_key_of_an_instance_is_reported_at_its_path() {
 }
 
 #[test]
+fn pull_from_names_hosts_of_its_own_instance() {
+    let instances = "instances:\n  - instanceId: cri-1\n    domains: a-registry.r.example.com\n    pullFrom: [PULL]\n  - \
+                     instanceId: cri-2\n    domains: b-registry.r.example.com\n";
+    let with = |pull: &str| load_text(&instances.replace("PULL", pull));
+    let unusable = with("b-registry.r.example.com").unwrap_err();
+    assert_eq!(paths(&unusable.problems), ["instances[0].pullFrom"], "{:?}", unusable.problems);
+    for (pull, noted) in [
+        ("a-registry-vpc.r.example.com, a-registry.r.example.com", false),
+        ("a-registry-internal.r.example.com", false),
+        ("c-registry-vpc.r.example.com", true),
+    ] {
+        let notes = with(pull).unwrap().notes;
+        let found = notes.iter().any(|note| note.to_string().contains("pullFrom"));
+        assert_eq!(found, noted, "{pull}: {notes:?}");
+    }
+}
+
+#[test]
 fn all_problems_come_at_once_in_the_order_of_the_file() {
     let text = "listn: 127.0.0.1:1\nlog:\n  level: loud\ninstances:\n  - instanceId: crpi-1\n    domain: a\n    expireDuration: 1\n";
     let unusable = load_text(text).unwrap_err();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::error::diagnosis::{Names, Row, Sign};
 use crate::error::{BoxError, Explain, Retry};
+use crate::http::address::Forbidden;
 
 /// Why no response head came.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +17,15 @@ pub enum ClientError {
         /// What the resolver said.
         #[source]
         source: BoxError,
+    },
+    /// The name leads to an address that no name may lead to.
+    #[error("refused to connect to {host}")]
+    Forbidden {
+        /// The name that was to be dialled.
+        host: String,
+        /// Where it leads to.
+        #[source]
+        source: Forbidden,
     },
     /// No connection: route, refused, TLS.
     #[error("cannot connect to {host}")]
@@ -50,6 +60,7 @@ impl Explain for ClientError {
         Row::of(match self {
             _ if self.is_certificate() => Sign::Certificate,
             Self::Unresolved { .. } => Sign::NameUnknown,
+            Self::Forbidden { .. } => Sign::AddressForbidden,
             Self::Connect { .. } => Sign::NoConnection,
             Self::Closed { .. } => Sign::Closed,
             Self::Timeout { .. } => Sign::Silence,
@@ -58,6 +69,7 @@ impl Explain for ClientError {
 
     fn names(&self) -> Names<'_> {
         let (Self::Unresolved { host, .. }
+        | Self::Forbidden { host, .. }
         | Self::Connect { host, .. }
         | Self::Closed { host, .. }
         | Self::Timeout { host, .. }) = self;
@@ -70,6 +82,12 @@ impl Explain for ClientError {
 }
 
 impl ClientError {
+    /// Whether no connection came about, for whatever reason, so that nothing was asked of anybody.
+    #[must_use]
+    pub const fn is_connect(&self) -> bool {
+        matches!(self, Self::Unresolved { .. } | Self::Forbidden { .. } | Self::Connect { .. })
+    }
+
     /// Whether the other side's certificate was not accepted.
     #[must_use]
     pub fn is_certificate(&self) -> bool {

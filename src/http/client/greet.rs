@@ -19,8 +19,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`] where there is no connection, or the certificate is not accepted.
     pub async fn greet(&self, host: &str, port: u16) -> Result<Greeting, ClientError> {
-        let unresolved = |source: io::Error| ClientError::Unresolved { host: host.to_owned(), source: source.into() };
-        let addresses = self.addresses(host, port).await.map_err(unresolved)?;
+        let addresses = self.addresses(host, port).await?;
         let (tls, limit) = (Arc::new(self.parts.tls.clone()), self.parts.connect_timeout);
         let name = host.to_owned();
         // rustls by itself knows no runtime.

@@ -11,7 +11,8 @@ fn client(name: &str, port: u16) -> Client {
     let target = HostTarget { host: TargetHost::Address([127, 0, 0, 1].into()), port: Some(port) };
     let overrides = vec![HostOverride { name: name.to_owned(), targets: vec![target] }];
     let connect_timeout = Duration::from_millis(500);
-    Client::new(Params { overrides, extra_roots: None, connect_timeout }).unwrap()
+    Client::new(Params { overrides, local_names: Vec::new(), blob_proxy: None, extra_roots: None, connect_timeout })
+        .unwrap()
 }
 
 fn get(url: &str) -> http::Request<crate::http::Body> {

@@ -14,7 +14,15 @@ const WITHIN: Duration = Duration::from_secs(5);
 fn client(port: u16) -> Client {
     let target = HostTarget { host: TargetHost::Address([127, 0, 0, 1].into()), port: Some(port) };
     let overrides = vec![HostOverride { name: "bucket.test".to_owned(), targets: vec![target] }];
-    Client::new(Params { overrides, extra_roots: None, connect_timeout: WITHIN }).unwrap().http1_only()
+    Client::new(Params {
+        overrides,
+        local_names: Vec::new(),
+        blob_proxy: None,
+        extra_roots: None,
+        connect_timeout: WITHIN,
+    })
+    .unwrap()
+    .http1_only()
 }
 
 async fn get(client: &Client) -> Result<http::Response<Body>, crate::http::client::ClientError> {

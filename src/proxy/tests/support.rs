@@ -166,6 +166,8 @@ impl World {
         let client = Client::new(client::Params {
             overrides,
             extra_roots: Some(cloud.ca_pem().to_owned()),
+            local_names: Vec::new(),
+            blob_proxy: None,
             connect_timeout: Duration::from_secs(5),
         })
         .unwrap();

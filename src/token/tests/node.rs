@@ -55,6 +55,8 @@ pub(super) fn client(sim: &CloudSim) -> Client {
     Client::new(client::Params {
         overrides: overrides.map(|(name, address)| HostOverride { name, targets: vec![target(address)] }).collect(),
         extra_roots: Some(sim.ca_pem().to_owned()),
+        local_names: Vec::new(),
+        blob_proxy: None,
         connect_timeout: Duration::from_secs(5),
     })
     .unwrap()

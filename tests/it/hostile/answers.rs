@@ -14,24 +14,15 @@ fn refused(what: &str, reply: &Reply) {
     assert!(blamed, "{what}: nobody must act in: {}", reply.reason);
 }
 
+/// What the Container Registry API says is read by the same lines as STS, so that a few are enough to see that it is.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_sts() {
-    siege(Service::Sts, weapons(), refused).await;
-}
-
-/// It is read by the same lines as STS, so that a few are enough to see that it is.
-#[tokio::test(flavor = "multi_thread")]
-async fn of_the_container_registry_api() {
+async fn of_the_cloud() {
     let few = ["endless headers", "endless JSON in chunks", "compressed JSON"];
-    siege(Service::Cr, weapons().into_iter().filter(|(what, _)| few.contains(what)).collect(), refused).await;
+    let few = weapons().into_iter().filter(|(what, _)| few.contains(what)).collect();
+    tokio::join!(siege(Service::Sts, weapons(), refused), siege(Service::Cr, few, refused));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_the_realm() {
-    siege(Service::Realm, weapons(), refused).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn of_the_registry() {
-    siege(Service::Registry, weapons(), refused).await;
+async fn of_the_registry_and_its_realm() {
+    tokio::join!(siege(Service::Realm, weapons(), refused), siege(Service::Registry, weapons(), refused));
 }

@@ -47,10 +47,14 @@ pub(crate) const CONFIGURATION: Block =
 pub(crate) const INSTALL: Block =
     block(SYSTEMD, "sh", "install -m 0755 acr-pull-proxy /usr/local/bin/\ninstall", ON_A_NODE);
 pub(crate) const ACCESS_KEY: Block = block(SYSTEMD, "sh", "install -D -m 0644 access-key.conf", ON_A_NODE);
+pub(crate) const KUBELET: Block = block(SYSTEMD, "sh", "install -D -m 0644 credential-provider.yaml", ON_A_NODE);
 pub(crate) const VERIFY: Block = block(SYSTEMD, "sh", "systemctl status acr-pull-proxy", ON_A_NODE);
 pub(crate) const UPGRADE: Block =
     block(SYSTEMD, "sh", "install -m 0755 acr-pull-proxy /usr/local/bin/\nsystemctl", ON_A_NODE);
 pub(crate) const REMOVE: Block = block(SYSTEMD, "sh", "acr-pull-proxy hosts uninstall", ON_A_NODE);
+
+pub(crate) const CREDENTIAL_PROVIDER: Block =
+    block(SYSTEMD, "sh", "install -m 0644 credential-provider.yaml", ON_A_NODE);
 
 pub(crate) const TREE: Block = block(DAEMONSET, "", "base/", "the_directories_of_the_daemonset_are_those_it_names");
 pub(crate) const OVERLAY: Block =
@@ -69,9 +73,11 @@ const BLOCKS: &[Block] = &[
     CONFIGURATION,
     INSTALL,
     ACCESS_KEY,
+    KUBELET,
     VERIFY,
     UPGRADE,
     REMOVE,
+    CREDENTIAL_PROVIDER,
     TREE,
     OVERLAY,
     KEY_FILES,

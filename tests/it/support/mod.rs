@@ -4,7 +4,10 @@ pub(crate) mod client;
 pub(crate) mod containerd;
 pub(crate) mod cri;
 pub(crate) mod daemon;
+pub(crate) mod forward_proxy;
+pub(crate) mod network;
 pub(crate) mod node;
+pub(crate) mod path;
 pub(crate) mod program;
 pub(crate) mod puller;
 

@@ -41,7 +41,9 @@ impl Site {
             (format!("{UNPACKED}/access-key-id"), key.id),
             (format!("{UNPACKED}/access-key-secret"), key.secret),
         ];
-        for name in [SERVICE, "sysusers.conf", "tmpfiles.conf", "hosts.conf", "access-key.conf"] {
+        for name in
+            [SERVICE, "sysusers.conf", "tmpfiles.conf", "hosts.conf", "access-key.conf", "credential-provider.yaml"]
+        {
             files.push((format!("{UNPACKED}/{name}"), read(name)));
         }
         let files: Vec<_> = files.iter().map(|(path, content)| (path.as_str(), content.as_bytes())).collect();
@@ -88,6 +90,11 @@ async fn the_service_is_installed_verified_upgraded_and_removed_as_its_readme_sa
         assert!(told.contains(said), "'{said}' is not in {told}");
     }
 
+    // docker, beside the kubelet, gets the login of the daemon.
+    site.follow(&blocks::KUBELET);
+    let ask = format!("echo {DOMAIN} | docker-credential-acr-pull-proxy get");
+    assert!(machine.run("sh", &["-c", &ask]).contains("\"Secret\":"));
+
     // The key in files, which systemd hands over at the next start.
     site.follow(&blocks::ACCESS_KEY);
     let config = key_from_files(&config(Method::AccessKey), &cloud.ca_file());
@@ -106,6 +113,13 @@ async fn the_service_is_installed_verified_upgraded_and_removed_as_its_readme_sa
     assert_eq!(machine.run("ls", &["-A", CERTS_DIR]), "");
     assert!(!fs::read_to_string(machine.path("etc/passwd")).unwrap().contains("acr-pull-proxy"));
     assert!(tokio::net::TcpStream::connect(listen).await.is_err(), "nobody listens");
+
+    // The other ways to a login, whose programs are links to the daemon's.
+    machine.run("mkdir", &["-p", "/etc/kubernetes"]);
+    site.follow(&blocks::CREDENTIAL_PROVIDER);
+    let link = machine.path("usr/local/bin/docker-credential-acr-pull-proxy");
+    assert_eq!(fs::read_link(link).unwrap().to_str(), Some("acr-pull-proxy"));
+    assert!(machine.path("etc/kubernetes/credential-provider.yaml").is_file());
 
     // The key on a node of a cluster, where the daemon's user has no name.
     site.follow(&blocks::KEY_FILES);

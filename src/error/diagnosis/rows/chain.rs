@@ -79,6 +79,12 @@ pub(super) const CHAIN: &[Row] = &[
         "link this VPC to the instance in the console, or set network.hosts for {host}",
         "link the VPC, or set network.hosts",
     ]),
+    sign(Sign::AddressForbidden, Network, [
+        "`refused to connect to` a host",
+        "DNS or /etc/hosts leads its name to this node, its link or the metadata service: a wrong entry, or an attack",
+        "correct what {host} resolves to; if it is meant so, name the address in network.hosts",
+        "correct the name, or set network.hosts",
+    ]),
     sign(Sign::NoConnection, Network, [
         "`cannot connect to` a host",
         "there is no route, or a firewall or an access list refuses",

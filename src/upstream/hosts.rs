@@ -1,0 +1,161 @@
+//! Which of several registry hosts is asked (`pullFrom`): the first that can be reached, remembered.
+//!
+//! A host that cannot be connected to rests, and the next in order is asked. When its rest is over, a connection is tried
+//! beside the pulls, so that no pull is the one that finds out; a host that fails again soon rests twice as long. The
+//! hosts are those that the operator named, so a credential of the instance goes to none but its own.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::oci::RegistryHost;
+
+/// The first rest: longer than a restart of a gateway or a flap of a route.
+const FIRST_REST: Duration = Duration::from_secs(10);
+
+/// The longest rest. A way that is better is missed for this long at most after it was repaired.
+const LONGEST_REST: Duration = Duration::from_mins(5);
+
+/// Hosts in order of preference, and how each is.
+#[derive(Debug)]
+pub(super) struct Hosts {
+    named: Vec<RegistryHost>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    rests: Vec<Rest>,
+    /// Which host led to which blob host: a bucket that cannot be reached speaks against the host that leads to it.
+    buckets: Vec<Option<String>>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Rest {
+    until: Option<Instant>,
+    length: Duration,
+    ended: Option<Instant>,
+    /// Somebody is trying it.
+    tried: bool,
+}
+
+impl Hosts {
+    /// `named`: `pullFrom`; empty where each domain is asked under its own name.
+    pub(super) fn new(named: Vec<RegistryHost>) -> Self {
+        let state = State { rests: vec![Rest::default(); named.len()], buckets: vec![None; named.len()] };
+        Self { named, state: Mutex::new(state) }
+    }
+
+    /// The hosts as they were named.
+    pub(super) fn named(&self) -> &[RegistryHost] {
+        &self.named
+    }
+
+    /// Whom to ask for an image that names `host`: first those that do not rest, each group in its order.
+    pub(super) fn order(&self, host: &RegistryHost) -> Vec<RegistryHost> {
+        if self.named.is_empty() {
+            return vec![host.clone()];
+        }
+        let state = self.state();
+        let (resting, awake): (Vec<_>, Vec<_>) =
+            self.named.iter().zip(&state.rests).partition(|(_, rest)| rest.until.is_some());
+        awake.into_iter().chain(resting).map(|(host, _)| host.clone()).collect()
+    }
+
+    /// Whether there is another host to ask in place of one that led to `bucket`.
+    pub(super) fn has_another_than(&self, bucket: &str) -> bool {
+        let state = self.state();
+        let others = state.buckets.iter().zip(&state.rests);
+        self.named.len() > 1
+            && others.into_iter().any(|(led, rest)| rest.until.is_none() && led.as_deref() != Some(bucket))
+    }
+
+    /// `host` could not be reached.
+    pub(super) fn failed(&self, host: &RegistryHost) {
+        let Some(at) = self.named.iter().position(|named| named == host) else { return };
+        if self.named.len() > 1
+            && let Some(rest) = self.state().rests.get_mut(at)
+            && rest.begin()
+        {
+            tracing::warn!(%host, rest = ?rest.length, "this host of pullFrom cannot be reached; asking the next");
+        }
+    }
+
+    /// `bucket` could not be reached: whoever leads there is of no use.
+    pub(super) fn bucket_failed(&self, bucket: &str) {
+        let led: Vec<_> = {
+            let state = self.state();
+            let led = self.named.iter().zip(&state.buckets).filter(|(_, led)| led.as_deref() == Some(bucket));
+            led.map(|(host, _)| host.clone()).collect()
+        };
+        for host in &led {
+            self.failed(host);
+        }
+    }
+
+    /// `host` sent a client on to `bucket`.
+    pub(super) fn led(&self, host: &RegistryHost, bucket: &str) {
+        let Some(at) = self.named.iter().position(|named| named == host) else { return };
+        if let Some(led) = self.state().buckets.get_mut(at)
+            && led.as_deref() != Some(bucket)
+        {
+            *led = Some(bucket.to_owned());
+        }
+    }
+
+    /// A host whose rest is over, for the caller to try and to report on.
+    pub(super) fn due(&self) -> Option<RegistryHost> {
+        if self.named.len() < 2 {
+            return None;
+        }
+        let now = Instant::now();
+        let mut state = self.state();
+        let over = |rest: &Rest| !rest.tried && rest.until.is_some_and(|until| until <= now);
+        let at = state.rests.iter().position(over)?;
+        state.rests.get_mut(at)?.tried = true;
+        self.named.get(at).cloned()
+    }
+
+    /// What came of trying `host`, which was due.
+    pub(super) fn tried(&self, host: &RegistryHost, reached: bool) {
+        let Some(at) = self.named.iter().position(|named| named == host) else { return };
+        if let Some(rest) = self.state().rests.get_mut(at) {
+            rest.tried = false;
+            if reached {
+                rest.end();
+                tracing::info!(%host, "this host of pullFrom can be reached again");
+            } else {
+                rest.until = None;
+                rest.begin();
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Rest {
+    /// Begins a rest, unless there is one. It is twice as long as the last where that ended only a moment ago: a host
+    /// that can be connected to may still lead to a realm or a bucket that cannot. Whether it begins.
+    fn begin(&mut self) -> bool {
+        if self.until.is_some() {
+            return false;
+        }
+        let recent = self.ended.is_none_or(|ended| ended.elapsed() < LONGEST_REST);
+        let length = if recent { self.length * 2 } else { Duration::ZERO };
+        self.length = length.clamp(FIRST_REST, LONGEST_REST);
+        self.until = Some(Instant::now() + self.length);
+        true
+    }
+
+    fn end(&mut self) {
+        self.until = None;
+        self.ended = Some(Instant::now());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+//! Three networks times three methods of authorisation: the configurations that the documentation shows, each checked as
+//! it stands, and pulled with on a network that has nothing but what it needs.
+
+use std::fmt::Write as _;
+use std::path::{Path as FilePath, PathBuf};
+use std::process::Command;
+
+use cloudsim::ram::setup;
+
+use super::pull;
+use crate::support::Node;
+use crate::support::client::Mirror;
+use crate::support::daemon::Daemon;
+use crate::support::network::{Network, PUBLIC, PUBLIC_HOSTS, VPC, VPC_HOSTS};
+use crate::support::path::Way;
+
+const METHODS: [&str; 3] = ["rrsa", "worker-role", "access-key"];
+
+/// A network: its name, what stands for an address of the examples, and the ways that are closed on it.
+struct Case {
+    name: &'static str,
+    addresses: &'static [(&'static str, &'static str)],
+    closed: &'static [&'static str],
+    /// The domain that must be asked.
+    asked: &'static str,
+}
+
+const API: &str = "cr-vpc.cn-hangzhou.aliyuncs.com";
+
+const CASES: [Case; 3] = [
+    Case { name: "public", addresses: &[], closed: &[VPC, VPC_HOSTS[1], VPC_HOSTS[2], API], asked: PUBLIC },
+    Case { name: "vpc-peering", addresses: &[("192.168.0.10", VPC)], closed: &PUBLIC_HOSTS, asked: VPC },
+    Case {
+        name: "cen",
+        addresses: &[
+            ("192.168.0.10", VPC),
+            ("100.103.7.181", VPC_HOSTS[1]),
+            ("100.118.28.45", VPC_HOSTS[2]),
+            ("100.114.102.45", VPC_HOSTS[2]),
+            ("100.103.22.120", API),
+        ],
+        closed: &PUBLIC_HOSTS,
+        asked: VPC,
+    },
+];
+
+fn file(network: &str, method: &str) -> PathBuf {
+    let root = FilePath::new(env!("CARGO_MANIFEST_DIR"));
+    root.join("tests/data/config/networks").join(format!("{network}-{method}.yaml"))
+}
+
+#[test]
+fn each_combination_is_a_good_configuration() {
+    for case in &CASES {
+        for method in METHODS {
+            let file = file(case.name, method);
+            let mut check = Command::new(env!("CARGO_BIN_EXE_acr-pull-proxy"));
+            let output = check.env_clear().args(["check", "--config"]).arg(&file).output().unwrap();
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{}: {told}", file.display());
+        }
+    }
+}
+
+/// Where the README tells of networks, its blocks are these files.
+#[test]
+fn what_the_readme_shows_is_what_is_tested() {
+    let readme = std::fs::read_to_string(FilePath::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let Some((_, section)) = readme.split_once("<!-- networks -->") else { return };
+    for case in &CASES {
+        let text = std::fs::read_to_string(file(case.name, "rrsa")).unwrap();
+        assert!(section.contains(&format!("```yaml\n{text}```")), "{} differs", case.name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_combination_pulls_over_its_own_ways() {
+    let mut all = tokio::task::JoinSet::new();
+    for case in &CASES {
+        for method in METHODS {
+            all.spawn(pulls(case, method));
+        }
+    }
+    all.join_all().await;
+}
+
+async fn pulls(case: &Case, method: &str) {
+    let network = Network::new().await;
+    network.cut(case.closed, Way::Refused).await;
+    let keys = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(file(case.name, method)).unwrap();
+    let daemon = Daemon::start(&at_simulator(&text, case, &network, keys.path())).await;
+    let mirror = Mirror::at(daemon.listen);
+    let node = Node { cloud: network.cloud, image: network.image, daemon, mirror };
+    // Pods name the public domain everywhere.
+    pull(&node, PUBLIC).await;
+    let asked = super::asked(&node, cloudsim::journal::Service::Registry);
+    assert_eq!(asked, [case.asked], "{}-{method}", case.name);
+    node.finish().await;
+}
+
+/// The same configuration where the cloud is simulated: its addresses are those of the paths, DNS is a list, and the node's
+/// own files are where the test has them.
+fn at_simulator(text: &str, case: &Case, network: &Network, keys: &FilePath) -> String {
+    let mut text = text.to_owned();
+    for (address, host) in case.addresses {
+        assert!(text.contains(address), "{address} is not in the example");
+        text = text.replace(address, &format!("\"{}\"", network.path(host).address));
+    }
+    let cloud = &network.cloud;
+    let key = cloud.directory().access_key(setup::USER_B).expect("a key of account B");
+    for (name, value) in [("key-id", &key.id), ("key-secret", &key.secret)] {
+        let path = keys.join(name);
+        std::fs::write(&path, value).unwrap();
+        let place = format!("/run/credentials/acr-pull-proxy.service/{name}");
+        text = text.replace(&place, &path.display().to_string());
+    }
+    let token = format!("rrsa: {{ enable: true, tokenFile: {} }}", cloud.oidc_token_file().display());
+    text = text.replace("rrsa: { enable: true }", &token);
+    if !text.contains("\nnetwork:\n") {
+        text.push_str("network:\n  hosts:\n");
+    }
+    // What DNS says on such a node.
+    for (name, address) in cloud.hosts() {
+        if !text.contains(&format!("{name}: ")) && !text.contains(&format!("\"{name}\": ")) {
+            let known = PUBLIC_HOSTS.iter().chain(&VPC_HOSTS).chain([&API]);
+            let path = known.into_iter().find(|host| **host == name);
+            let address = path.map_or(address, |host| network.path(host).address);
+            writeln!(text, "    \"{name}\": {address}").unwrap();
+        }
+    }
+    writeln!(text, "  caFile: {}", cloud.ca_file().display()).unwrap();
+    writeln!(text, "endpoints: {{ metadata: \"{}\" }}", cloud.imds_url()).unwrap();
+    format!("listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\n{text}")
+}
