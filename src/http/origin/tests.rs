@@ -34,6 +34,7 @@ fn what_is_no_plain_absolute_url_is_refused() {
         ("https:///path", UriError::Malformed),
         ("", UriError::Malformed),
         ("https://a b/", UriError::Malformed),
+        ("https://a.test/caf\u{e9}", UriError::Malformed),
     ];
     for (text, expected) in cases {
         assert_eq!(SafeUri::parse(text).unwrap_err(), expected, "{text:?}");

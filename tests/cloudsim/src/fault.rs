@@ -54,6 +54,14 @@ pub enum Effect {
     WrongCertificate,
     /// Closes a new connection before the TLS handshake; matched by host only.
     RefuseConnection,
+    /// Answers the first request of a new connection with these bytes, whether they are HTTP or not; matched by host
+    /// only.
+    Raw {
+        /// Sent once.
+        first: Bytes,
+        /// Sent behind it over and over, until the client goes away; empty: the connection is closed.
+        again: Bytes,
+    },
 }
 
 impl Effect {
@@ -65,7 +73,7 @@ impl Effect {
 
     /// Whether it strikes while a connection is made, before any request is seen.
     fn strikes_connections(&self) -> bool {
-        matches!(self, Self::WrongCertificate | Self::RefuseConnection)
+        matches!(self, Self::WrongCertificate | Self::RefuseConnection | Self::Raw { .. })
     }
 }
 

@@ -152,8 +152,8 @@ async fn struck(world: &World, service: Service, mut call: Call, effect: Effect)
         }
         Effect::ExpiredSignature => world.answer(service, &call, Redirects::Expired).into(),
         Effect::SkewedDate(skew) => Plan { skew, ..ask(&call).into() },
-        // These two strike connections and never come here.
-        Effect::WrongCertificate | Effect::RefuseConnection => ask(&call).into(),
+        // These strike connections and never come here.
+        Effect::WrongCertificate | Effect::RefuseConnection | Effect::Raw { .. } => ask(&call).into(),
     })
 }
 
