@@ -82,9 +82,9 @@ impl Upstream {
             };
         }
         if range == RangeRequest::Whole
-            && let Some(length) = self.length_ahead(&pull.place, digest)
+            && let Some((length, limited)) = self.length_ahead(&pull.place, digest)
         {
-            let begun = Begun::new(self.source(pull, digest, Some(length)), length);
+            let begun = Begun::new(self.source(pull, digest, Some(length)), length, limited);
             let opened = self.open_first(pull, digest, begun.first().end, budget).await?;
             return self.stream(pull, digest, &range, opened, Beginning::Begun(Box::new(begun)));
         }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::fetch::{BrokenOff, Source, Span};
 use super::memory::{Reservation, Seat};
 use super::part::{Ahead, Item};
-use super::plan::{FIRST, Plan, Standing};
+use super::plan::{LEAST, Plan, Standing};
 use super::width::Width;
 use crate::error::BoxError;
 use crate::http::Body;
@@ -74,11 +74,20 @@ pub(super) struct Begun(Ordered);
 
 impl Begun {
     /// Asks for all parts of a blob of `length` bytes but the first, over a line on which one connection is slow.
-    pub(super) fn new(source: Source, length: u64) -> Self {
-        let blobs = &source.upstream.blobs;
-        let width = Width::new(blobs.connections, source.upstream.learnt(), true, Instant::now()).get() as u64;
-        let first = length.div_ceil(width).clamp(FIRST, blobs.part_size.max(FIRST)).min(length);
+    ///
+    /// `limited`: each connection has a rate of its own from its first byte on.
+    pub(super) fn new(source: Source, length: u64, limited: bool) -> Self {
+        let part_size = source.upstream.blobs.part_size;
+        let width = Width::new(source.upstream.blobs.connections, source.upstream.learnt(), true, Instant::now());
+        let width = width.get() as u64;
+        let (plan, first) = if limited {
+            let first = length.div_ceil(width).clamp(LEAST, part_size.max(LEAST)).min(length);
+            (Plan::new(first..length, part_size), first)
+        } else {
+            Plan::growing(length, width, part_size)
+        };
         let mut ordered = Ordered::new(source, Span { position: 0, end: length }, first, true);
+        ordered.plan = plan;
         ordered.ask_ahead();
         Self(ordered)
     }

@@ -11,7 +11,7 @@ use std::ops::Range;
 /// other connections, large enough that small blobs are one request.
 pub(super) const FIRST: u64 = 4 * 1024 * 1024;
 /// The smallest part that is read ahead; below, round trips cost more than a connection brings.
-const LEAST: u64 = 1024 * 1024;
+pub(super) const LEAST: u64 = 1024 * 1024;
 /// The largest part of a stream with one connection, where a part is only a place to widen at.
 const LARGEST_PLAIN: u64 = 64 * 1024 * 1024;
 /// How long before the end of a part the next is asked for: what 15 MB/s bring in 70 ms, a long round trip.
@@ -25,6 +25,16 @@ pub(super) struct Plan {
     plain: u64,
     /// `blobs.partSize`.
     part_size: u64,
+    /// While the first parts are dealt out over a line that begins slowly.
+    growth: Option<Growth>,
+}
+
+/// Parts of which each is longer than the one before.
+#[derive(Debug, Clone, Copy)]
+struct Growth {
+    last: u64,
+    step: u64,
+    left: u64,
 }
 
 /// How a stream stands.
@@ -57,7 +67,20 @@ pub(super) struct Part {
 impl Plan {
     /// What follows after the first part.
     pub(super) const fn new(rest: Range<u64>, part_size: u64) -> Self {
-        Self { rest, plain: FIRST, part_size }
+        Self { rest, plain: FIRST, part_size, growth: None }
+    }
+
+    /// A plan for all of `length` bytes over `width` connections that begin slowly and double their rate with each round
+    /// trip, and the length of its first part. Each part is longer than the one before, so that a reader in order has the
+    /// next as soon as one is over, instead of waiting for a first one that takes as long as all others.
+    pub(super) fn growing(length: u64, width: u64, part_size: u64) -> (Self, u64) {
+        let even = length.div_ceil(width);
+        let longest = part_size.min(even + even / 2);
+        let first = if even < part_size { 2 * even - longest } else { part_size / 2 };
+        let first = first.max(LEAST).min(length);
+        let step = longest.saturating_sub(first) / width.saturating_sub(1).max(1);
+        let growth = Some(Growth { last: first, step, left: width - 1 });
+        (Self { rest: first..length, plain: FIRST, part_size, growth }, first)
     }
 
     /// What to ask for now, if anything. It counts as asked for once [`take`](Self::take) is called with it.
@@ -73,7 +96,13 @@ impl Plan {
             // would be left over for one more round, the free ones take that too.
             let even = standing.unread.div_ceil(width);
             let last_round = rest <= free * (even + even / 2);
-            let fair = if last_round { rest.div_ceil(free) } else { even };
+            let fair = match self.growth {
+                Some(Growth { last, step, left: 1.. }) => last + step,
+                _ if last_round => rest.div_ceil(free),
+                _ => even,
+            };
+            // A last part shorter than the shortest would cost a round trip for nothing.
+            let fair = if rest.saturating_sub(fair) < LEAST { rest } else { fair };
             let fair = fair.min(self.part_size).min(standing.share / width).max(LEAST).min(rest);
             if standing.held + fair <= standing.share {
                 return part(fair, true);
@@ -96,6 +125,10 @@ impl Plan {
     /// Notes that a part was asked for.
     pub(super) fn take(&mut self, part: &Part) {
         self.rest.start = part.bytes.end;
+        if let Some(growth) = &mut self.growth {
+            growth.last = part.bytes.end - part.bytes.start;
+            growth.left = growth.left.saturating_sub(1);
+        }
         if !part.ahead {
             self.plain = (self.plain * 2).min(LARGEST_PLAIN);
         }
@@ -149,7 +182,25 @@ mod tests {
             plan.take(&part);
         }
         assert_eq!(lengths[0], 8 * MIB);
-        assert!(lengths.is_sorted_by(|a, b| a >= b) && lengths.len() < 25, "{lengths:?}");
+        assert!(lengths[..lengths.len() - 1].is_sorted_by(|a, b| a >= b) && lengths.len() < 25, "{lengths:?}");
+    }
+
+    #[test]
+    fn over_a_line_that_begins_slowly_each_part_is_longer_than_the_one_before() {
+        for length in [5 * MIB, 25_005_942, 200 * MIB] {
+            let (mut plan, first) = Plan::growing(length, 4, 8 * MIB);
+            let mut lengths = vec![first];
+            for open in 1..4 {
+                let Some(part) = plan.next(&Standing { width: 4, open, unread: length, left: first, ..IDLE }) else {
+                    break;
+                };
+                lengths.push(part.bytes.end - part.bytes.start);
+                plan.take(&part);
+            }
+            // The last takes what is left.
+            assert!(lengths[..3].is_sorted() && lengths.iter().all(|length| *length <= 8 * MIB), "{lengths:?}");
+            assert_eq!(plan.is_dealt_out(), length < 32 * MIB, "{lengths:?}");
+        }
     }
 
     #[test]

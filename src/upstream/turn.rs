@@ -86,13 +86,14 @@ impl Upstream {
     }
 
     /// How many bytes a layer has, where all its parts may be asked for at once: it is known where they are, and one
-    /// connection there is likely to be slower than the line.
-    pub(super) fn length_ahead(&self, place: &Place, digest: &Digest) -> Option<u64> {
+    /// connection there is likely to be slower than the line. And whether that is because of a limit for each.
+    pub(super) fn length_ahead(&self, place: &Place, digest: &Digest) -> Option<(u64, bool)> {
         let key = self.key(place, digest);
         let turn = self.parts.memory.turns.find(&key)?;
         let url = self.parts.memory.urls.find(&key)?.uri;
-        let slow = self.far.load(Ordering::Relaxed) || url.query().is_some_and(signed_url::is_limited);
-        (slow && self.blobs.connections > 1).then_some(turn.size)
+        let limited = url.query().is_some_and(signed_url::is_limited);
+        let slow = limited || self.far.load(Ordering::Relaxed);
+        (slow && self.blobs.connections > 1).then_some((turn.size, limited))
     }
 
     /// The layer whose turn comes when this one is over.
