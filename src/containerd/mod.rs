@@ -13,6 +13,7 @@ mod finding;
 mod hosts_toml;
 mod install;
 mod record;
+mod spegel;
 mod version;
 mod write;
 
