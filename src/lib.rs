@@ -56,6 +56,8 @@ pub mod containerd;
 pub mod credentials;
 pub mod error;
 pub mod http;
+#[cfg(any(test, fuzzing))]
+pub mod invariants;
 pub mod logins;
 pub mod oci;
 pub mod proxy;

@@ -135,7 +135,7 @@ fn unreadable(operation: &Operation<'_>, host: String, subject: &str, answer: &V
     details.into()
 }
 
-fn domains_from(answer: &Value) -> Option<Vec<String>> {
+pub(super) fn domains_from(answer: &Value) -> Option<Vec<String>> {
     let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut found = Vec::new();
     for endpoint in answer.get("Endpoints")?.as_array()? {

@@ -57,12 +57,10 @@ impl Imds {
     /// [`CloudError`]; with status 404 where the instance has no such role.
     pub async fn credentials(&self, role: Option<&str>) -> Result<Expiring<Credentials>, CloudError> {
         let role = match role {
-            Some(role) => role.trim().to_owned(),
-            None => self.fetch(ROLES).await?.trim().to_owned(),
+            Some(role) => role.to_owned(),
+            None => self.fetch(ROLES).await?,
         };
-        if role.is_empty() || role.contains(['/', '\n', '?', '#', '%', ' ']) {
-            return Err(self.failure(Problem::Unreadable("the answer is no role name")));
-        }
+        let role = role_name(&role).ok_or_else(|| self.failure(Problem::Unreadable("the answer is no role name")))?;
         let body = self.fetch(&format!("{ROLES}{role}")).await?;
         self.session(&body)
     }
@@ -172,4 +170,12 @@ impl Imds {
     fn failure(&self, problem: Problem) -> CloudError {
         Details { action: ACTION, host: self.host(), subject: None, caller: None, request_id: None, problem }.into()
     }
+}
+
+/// The name of a role, which becomes a part of a path.
+pub(super) fn role_name(text: &str) -> Option<&str> {
+    let name = text.trim();
+    // RAM names roles by letters, digits, '.' and '-' (RAM help, "Create a RAM role"); the rest is harmless in a path.
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@+=,".contains(&byte);
+    (!name.is_empty() && name.bytes().all(fits)).then_some(name)
 }

@@ -12,6 +12,8 @@ mod encode;
 pub mod endpoints;
 mod error;
 mod imds;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod invariants;
 pub mod roa_v1;
 pub mod rpc_v1;
 mod sign;

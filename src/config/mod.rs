@@ -13,6 +13,8 @@ mod effective;
 mod environment;
 mod file;
 mod instance;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod invariants;
 mod load;
 mod problem;
 mod reader;

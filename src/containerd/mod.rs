@@ -12,6 +12,8 @@ mod entry;
 mod finding;
 mod hosts_toml;
 mod install;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod invariants;
 mod record;
 mod spegel;
 mod version;

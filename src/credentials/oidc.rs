@@ -100,6 +100,7 @@ mod tests {
 
     use super::read;
 
+    /// Check 9 (`tests/it/peers.rs`).
     #[tokio::test(start_paused = true)]
     async fn a_file_that_is_missing_for_a_moment_is_no_failure() {
         let directory = tempfile::tempdir().unwrap();

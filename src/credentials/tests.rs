@@ -94,6 +94,7 @@ async fn a_day_of_every_fault_at_every_hop_fails_no_pull_and_makes_no_call_too_m
     }
 }
 
+/// Check 7 (`tests/it/peers.rs`).
 #[tokio::test(start_paused = true)]
 async fn outages_above_the_login_fail_no_pull_and_are_not_hammered() {
     for seed in 0..3 {
@@ -133,6 +134,7 @@ async fn a_long_base_is_not_asked_for_more_often_than_its_own_life_demands() {
     assert!(renewals(3600).contains(&(day.cloud.served(2) as u64)), "{} logins", day.cloud.served(2));
 }
 
+/// Check 8 (`tests/it/peers.rs`).
 #[tokio::test(start_paused = true)]
 async fn sessions_of_a_quarter_of_an_hour_survive_a_day_of_faults() {
     let day = day(7, 0.2, [900; 3], rotate).await;

@@ -12,6 +12,8 @@ mod dial;
 mod driven;
 pub mod forward;
 pub mod headers;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod invariants;
 pub mod listen;
 pub mod origin;
 mod ready;

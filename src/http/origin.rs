@@ -87,7 +87,9 @@ impl SafeUri {
     /// # Errors
     /// [`UriError`], which says what is wrong and shows nothing.
     pub fn parse(text: &str) -> Result<Self, UriError> {
-        let uri: Uri = text.parse().map_err(|_| UriError::Malformed)?;
+        // RFC 3986 section 2: a URL is ASCII. The parser below would let other characters of a path pass, which then stand
+        // in no header.
+        let uri: Uri = text.is_ascii().then_some(text).and_then(|text| text.parse().ok()).ok_or(UriError::Malformed)?;
         let (Some(authority), Some(scheme)) = (uri.authority(), uri.scheme()) else {
             return Err(UriError::Relative);
         };

@@ -5,6 +5,8 @@
 mod challenge;
 pub mod error_body;
 mod image;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod invariants;
 mod name;
 mod percent;
 mod reference;

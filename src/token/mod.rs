@@ -8,6 +8,8 @@ mod bearer;
 mod bearers;
 mod challenge;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod invariants;
 mod login;
 mod realm;
 mod source;

@@ -5,6 +5,7 @@
 //! took over its authentication domain), one of the hosts that Alibaba runs for this purpose, or one that the operator
 //! named.
 
+use crate::cloud::endpoints::Region;
 use crate::http::origin::{Origin, SafeUri, UriError};
 use crate::oci::{Challenge, RegistryHost};
 
@@ -61,7 +62,10 @@ impl Realm {
     }
 }
 
-/// `^dockerauth(-ee)?(-vpc)?(\.|-)[a-z0-9-]+\.aliyuncs\.com$`, or the legacy name.
+/// `^dockerauth(-ee)?(-vpc)?(\.|-)<region>\.aliyuncs\.com$`, or the legacy name.
+///
+/// What stands behind must be a region: buckets of OSS have names of anybody's choice, and `dockerauth` may be one of
+/// them (`dockerauth.oss-cn-hangzhou.aliyuncs.com`).
 fn is_alibaba(host: &str) -> bool {
     if host == LEGACY {
         return true;
@@ -69,8 +73,7 @@ fn is_alibaba(host: &str) -> bool {
     let Some(rest) = host.strip_prefix("dockerauth").and_then(|rest| rest.strip_suffix(ALIYUN)) else { return false };
     let rest = rest.strip_prefix("-ee").unwrap_or(rest);
     let rest = rest.strip_prefix("-vpc").unwrap_or(rest);
-    let Some(region) = rest.strip_prefix(['.', '-']) else { return false };
-    !region.is_empty() && region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    rest.strip_prefix(['.', '-']).is_some_and(|region| Region::parse(region).is_ok())
 }
 
 #[cfg(test)]
@@ -110,6 +113,8 @@ mod tests {
             "https://dockerauth.evil.example/auth",
             "https://evil-dockerauth.cn-hangzhou.aliyuncs.com/auth",
             "https://dockerauth.bucket.oss-cn-hangzhou.aliyuncs.com/auth",
+            "https://dockerauth.oss-cn-hangzhou.aliyuncs.com/auth",
+            "https://dockerauth-vpc.oss-cn-hangzhou-internal.aliyuncs.com/auth",
             "https://other-registry.cn-hangzhou.cr.aliyuncs.com/auth",
             "https://sub.auth.example.com/auth",
             "https://100.100.100.200/auth",

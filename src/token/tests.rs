@@ -73,6 +73,7 @@ async fn every_other_source_of_a_first_credential_works() {
     }
 }
 
+/// Check 6 (`tests/it/peers.rs`).
 #[tokio::test]
 async fn five_hundred_cold_requests_cause_one_call_for_each_hop() {
     let node = Arc::new(Node::usual().await);
@@ -164,6 +165,7 @@ async fn no_permission_names_the_role_the_call_and_both_remedies() {
     assert!(failure.text.contains("NoPermission") && failure.request_id.is_some(), "{failure:?}");
 }
 
+/// Check 10 (`tests/it/peers.rs`).
 #[tokio::test]
 async fn a_foreign_realm_never_sees_the_login() {
     let node = Node::usual().await;
@@ -225,6 +227,7 @@ async fn the_older_signatures_are_accepted_where_they_are_chosen() {
     cloud.cr.personal_authorization_token(&session.value).await.unwrap();
 }
 
+/// Check 22 (`tests/it/peers.rs`).
 #[tokio::test]
 async fn nothing_that_is_printed_holds_a_secret() {
     let node = Node::usual().await;
@@ -246,6 +249,7 @@ async fn nothing_that_is_printed_holds_a_secret() {
     }
 }
 
+/// Check 8 (`tests/it/peers.rs`).
 #[tokio::test]
 async fn the_longest_life_of_a_bearer_is_that_of_its_login() {
     let node = Node::usual().await;

@@ -11,6 +11,8 @@ mod error;
 mod fetch;
 mod flight;
 mod hosts;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod invariants;
 mod list;
 mod locate;
 mod manifest;

@@ -132,6 +132,7 @@ mod tests {
 
     use super::{ByteRange, ContentRange, RangeRequest};
 
+    /// Check 11 (`tests/it/peers.rs`).
     #[test]
     fn a_range_that_follows_no_grammar_is_ignored() {
         for value in

@@ -110,6 +110,7 @@ async fn domains_that_are_not_configured_are_asked_of_the_cloud() {
     assert!(text.contains("-registry-vpc."), "{text}");
 }
 
+/// Check 13 (`tests/it/peers.rs`).
 #[tokio::test]
 async fn a_domain_that_is_not_served_costs_the_cloud_nothing() {
     let cloud = cloud().await;
@@ -121,6 +122,7 @@ async fn a_domain_that_is_not_served_costs_the_cloud_nothing() {
     assert_eq!(cloud.journal().entries().len(), 0);
 }
 
+/// Check 21 (`tests/it/peers.rs`).
 #[tokio::test]
 async fn a_pull_under_way_ends_whole_when_the_daemon_ends() {
     let cloud = CloudSim::start().await.unwrap();

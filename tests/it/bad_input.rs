@@ -36,6 +36,7 @@ async fn malformed_paths_are_refused_here() {
     assert_untouched(&node).await;
 }
 
+/// Check 13 (`tests/it/peers.rs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_namespaces_are_somebody_elses() {
     let node = Node::start().await;
@@ -54,6 +55,7 @@ async fn unknown_namespaces_are_somebody_elses() {
     assert_untouched(&node).await;
 }
 
+/// Check 14 (`tests/it/peers.rs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn writes_are_refused_by_method() {
     let node = Node::start().await;

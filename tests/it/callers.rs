@@ -124,6 +124,7 @@ fn refused(reply: &Reply, why: &str) {
     assert!(!reply.headers.contains_key("www-authenticate"));
 }
 
+/// Check 15 (`tests/it/peers.rs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn who_does_not_know_the_token_gets_nothing_and_costs_nothing() {
     let guarded = Guarded::start().await;

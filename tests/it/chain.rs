@@ -42,6 +42,7 @@ async fn every_method_reaches_the_registry_with_one_call_per_hop() {
     }
 }
 
+/// Check 6 (`tests/it/peers.rs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_of_cold_requests_causes_one_call_per_hop() {
     let node = Node::start().await;
@@ -112,6 +113,7 @@ async fn a_role_without_pull_rights_is_403_and_never_a_challenge() {
     node.finish().await;
 }
 
+/// Check 5 (`tests/it/peers.rs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bearer_that_is_revoked_early_costs_one_more_and_no_failed_pull() {
     let node = Node::start().await;

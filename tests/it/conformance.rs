@@ -160,6 +160,7 @@ async fn pulling_blobs() {
 }
 
 /// "Pulling blobs": a registry should support `Range`, as RFC 9110 has it.
+/// Check 11 (`tests/it/peers.rs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn pulling_blobs_in_ranges() {
     let node = Node::start().await;
@@ -242,6 +243,7 @@ async fn content_discovery_of_referrers() {
 }
 
 /// "Push" and "Content Management" belong to the registry itself; the daemon refuses them and asks nobody.
+/// Check 14 (`tests/it/peers.rs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_pulling_is_refused() {
     let node = Node::start().await;

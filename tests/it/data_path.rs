@@ -37,6 +37,7 @@ async fn an_image_comes_through_as_containerd_asks_for_it() {
     node.finish().await;
 }
 
+/// Check 15 (`tests/it/peers.rs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn the_request_to_the_bucket_is_built_from_nothing() {
     let node = Node::start().await;
@@ -63,6 +64,7 @@ async fn the_request_to_the_bucket_is_built_from_nothing() {
     );
 }
 
+/// Check 11 (`tests/it/peers.rs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn ranges_are_passed_through() {
     let node = Node::start().await;
@@ -122,6 +124,7 @@ async fn what_is_missing_upstream_is_missing_here() {
     }
 }
 
+/// Check 10 (`tests/it/peers.rs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hostile_realm_gets_nothing() {
     let node = Node::start().await;
@@ -148,6 +151,7 @@ async fn every_kind_of_realm_and_blob_url_of_the_cloud_works() {
     }
 }
 
+/// Check 10 (`tests/it/peers.rs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn blobs_come_only_from_where_they_may() {
     let node = Node::start().await;
@@ -190,6 +194,7 @@ async fn failures_of_a_moment_do_not_reach_the_client() {
     }
 }
 
+/// Check 3 (`tests/it/peers.rs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_cannot_be_completed_is_cut_and_never_ended() {
     let node = Node::start().await;
@@ -203,6 +208,7 @@ async fn a_body_that_cannot_be_completed_is_cut_and_never_ended() {
     assert_eq!(node.mirror.get(&blob(&digest)).await.expect(200).body, bytes);
 }
 
+/// Check 2 (`tests/it/peers.rs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_registry_is_answered_for_in_time() {
     let node = Node::start().await;

@@ -243,6 +243,7 @@ async fn without_a_daemon_the_cloud_is_examined_all_the_same() {
     node.finish().await;
 }
 
+/// Check 17 (`tests/it/peers.rs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_containerd_that_does_not_ask_the_daemon_is_found_out() {
     let node = node(Method::Rrsa).await;

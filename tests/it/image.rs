@@ -65,6 +65,7 @@ fn the_image_says_what_the_package_says() {
     assert!(dockerfile.contains(&version) && dockerfile.contains(&toolchain), "{version} {toolchain}");
 }
 
+/// Check 19 (`tests/it/peers.rs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_pulls_through_the_daemon_in_its_image() {
     let cloud = CloudSim::start().await.expect("a cloud");

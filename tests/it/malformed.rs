@@ -28,6 +28,7 @@ const FEWEST_SHAPES: usize = 40;
 /// What the daemon may grow by: buffers of connections that were open at once, and what the allocator keeps of them.
 const MOST_GROWTH_KIB: u64 = 8 * 1024;
 
+/// Check 14 (`tests/it/peers.rs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_malformed_requests_change_nothing() {
     let shapes: BTreeMap<_, _> = SHAPES.iter().map(|shape| (shape.name, shape)).collect();

@@ -145,6 +145,7 @@ fn the_pod_asks_for_nothing_but_the_network_and_its_directories() {
     }
 }
 
+/// Check 19 (`tests/it/peers.rs`).
 #[test]
 fn the_daemon_is_there_before_the_cluster_is_and_is_replaced_without_a_gap() {
     for name in ["rrsa", "worker-role", "access-key-file", "everything"] {

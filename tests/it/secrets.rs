@@ -94,6 +94,7 @@ fn given(cloud: &CloudSim, service: Service) -> String {
     found.join(" ")
 }
 
+/// Check 22 (`tests/it/peers.rs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_leaves_the_daemon_with_any_method_through_renewals_and_faults() {
     let methods = Method::ALL.map(|method| tokio::spawn(drive(method)));
@@ -248,6 +249,7 @@ async fn a_key_in_the_configuration_is_masked_where_the_configuration_is_shown()
     }
 }
 
+/// Check 22 (`tests/it/peers.rs`).
 #[tokio::test]
 async fn the_memory_of_the_daemon_ends_in_no_file_and_no_other_process() {
     let cloud = CloudSim::start().await.unwrap();

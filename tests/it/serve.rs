@@ -32,6 +32,7 @@ async fn sigterm_ends_in_good_order_with_exit_code_0() {
     }
 }
 
+/// Check 24 (`tests/it/peers.rs`).
 #[tokio::test]
 async fn a_bad_new_configuration_keeps_the_old_one_and_says_why() {
     let cloud = CloudSim::start().await.unwrap();

@@ -89,6 +89,7 @@ fn calls(cloud: &CloudSim) -> BTreeMap<Service, usize> {
     calls
 }
 
+/// Check 5 (`tests/it/peers.rs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_403_of_the_registry_that_says_expired_costs_a_bearer_and_no_failed_pull() {
     let node = Node::start().await;
@@ -114,6 +115,7 @@ async fn a_fault_of_a_moment_at_any_hop_costs_no_cold_pull() {
     node.finish().await;
 }
 
+/// Check 7 (`tests/it/peers.rs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_serves_new_repositories_through_an_outage_of_the_cloud() {
     let node = Node::start().await;

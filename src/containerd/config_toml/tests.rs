@@ -31,6 +31,7 @@ fn config_path_is_found_in_every_format() {
     assert!(settings(old).roots().is_empty(), "version 3 does not read the old section");
 }
 
+/// Check 17 (`tests/it/peers.rs`).
 #[test]
 fn without_config_path_the_lines_to_paste_are_for_this_format() {
     let finding = |text: &str| settings(text).findings(None).remove(0);
@@ -46,6 +47,7 @@ fn without_config_path_the_lines_to_paste_are_for_this_format() {
     assert!(legacy.fix.contains("registry.mirrors"), "{}", legacy.fix);
 }
 
+/// Check 17 (`tests/it/peers.rs`).
 #[test]
 fn several_directories_are_refused_only_where_the_transfer_service_takes_them_for_one() {
     let v3 = |more: &str| {
@@ -77,6 +79,7 @@ fn several_directories_are_refused_only_where_the_transfer_service_takes_them_fo
     assert_eq!(roots, [PathBuf::from("/etc/containerd/certs.d"), PathBuf::from("/etc/docker/certs.d")]);
 }
 
+/// Check 17 (`tests/it/peers.rs`).
 #[test]
 fn config_path_beside_what_it_replaces_is_refused() {
     let with = |more: &str| {

@@ -201,6 +201,7 @@ fn hosts_toml() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    /// Check 16 (`tests/it/peers.rs`).
     #[test]
     fn what_is_not_ours_comes_back_byte_for_byte(text in hosts_toml(), strict: bool) {
         let server = if strict { Server::Strict } else { fallback() };

@@ -88,6 +88,7 @@ fn actions(outcomes: &[Outcome]) -> Vec<Action> {
     outcomes.iter().map(|outcome| outcome.result.as_ref().unwrap().action).collect()
 }
 
+/// Check 16 (`tests/it/peers.rs`).
 #[test]
 fn uninstall_restores_the_directory_byte_for_byte_and_mode_for_mode() {
     let node = Node::new();

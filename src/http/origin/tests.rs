@@ -34,12 +34,14 @@ fn what_is_no_plain_absolute_url_is_refused() {
         ("https:///path", UriError::Malformed),
         ("", UriError::Malformed),
         ("https://a b/", UriError::Malformed),
+        ("https://a.test/caf\u{e9}", UriError::Malformed),
     ];
     for (text, expected) in cases {
         assert_eq!(SafeUri::parse(text).unwrap_err(), expected, "{text:?}");
     }
 }
 
+/// Check 22 (`tests/it/peers.rs`).
 #[test]
 fn a_signed_url_is_sent_as_it_came_and_shown_without_its_query() {
     let signed = uri(SIGNED).over_tls();
@@ -51,6 +53,7 @@ fn a_signed_url_is_sent_as_it_came_and_shown_without_its_query() {
     }
 }
 
+/// Check 10 (`tests/it/peers.rs`).
 #[test]
 fn a_location_is_read_against_the_url_it_answers() {
     let base = uri("https://a.test:8443/v2/x");

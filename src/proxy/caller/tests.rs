@@ -32,6 +32,7 @@ impl Paper {
     }
 }
 
+/// Check 15 (`tests/it/peers.rs`).
 #[tokio::test(start_paused = true)]
 async fn the_token_is_taken_in_both_forms_and_in_no_other() {
     let paper = Paper::default();

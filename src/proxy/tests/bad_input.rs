@@ -1,5 +1,6 @@
 use super::support::{VPC, World};
 
+/// Check 14 (`tests/it/peers.rs`).
 #[tokio::test]
 async fn what_is_no_pull_is_refused_without_a_request_to_the_upstream() {
     let world = World::new().await;

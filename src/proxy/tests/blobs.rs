@@ -31,6 +31,7 @@ async fn a_blob_comes_whole_and_its_bucket_sees_no_authorization() {
     }
 }
 
+/// Check 11 (`tests/it/peers.rs`).
 #[tokio::test]
 async fn ranges_are_honoured_to_the_byte() {
     let world = World::new().await;
@@ -71,6 +72,7 @@ async fn ranges_are_honoured_to_the_byte() {
     assert!(several.header("content-type").starts_with("multipart/byteranges; boundary="));
 }
 
+/// Check 12 (`tests/it/peers.rs`).
 #[tokio::test]
 async fn the_head_of_a_blob_is_told_also_where_the_registry_redirects_it() {
     let world = World::new().await;
@@ -116,6 +118,7 @@ async fn a_stream_that_falls_silent_is_continued() {
     assert!(world.get(&world.target(&format!("blobs/{digest}"))).await.bytes() == bytes);
 }
 
+/// Check 3 (`tests/it/peers.rs`).
 #[tokio::test]
 async fn a_stream_that_cannot_be_continued_is_cut_and_not_ended() {
     let world = World::new().await;
@@ -143,6 +146,7 @@ async fn an_object_that_changed_is_not_glued_to_the_old_one() {
     assert!(answer.body.is_err());
 }
 
+/// Check 4 (`tests/it/peers.rs`).
 #[tokio::test]
 async fn a_url_that_has_expired_or_is_refused_is_asked_for_anew_once() {
     let world = World::new().await;
@@ -169,6 +173,7 @@ async fn an_outage_of_the_bucket_is_waited_for() {
     assert!(world.get(&world.target(&format!("blobs/{digest}"))).await.bytes() == bytes);
 }
 
+/// Check 10 (`tests/it/peers.rs`).
 #[tokio::test]
 async fn a_redirect_to_anywhere_else_is_refused_and_not_followed() {
     let world = World::new().await;
@@ -194,6 +199,7 @@ async fn a_redirect_to_anywhere_else_is_refused_and_not_followed() {
     }
 }
 
+/// Check 10 (`tests/it/peers.rs`).
 #[tokio::test]
 async fn hops_between_buckets_are_followed_without_a_header_of_the_hop_before() {
     let world = World::new().await;

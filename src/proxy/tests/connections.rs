@@ -54,6 +54,7 @@ async fn who_connected_before_the_end_is_answered_after_it() {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 
+/// Check 21 (`tests/it/peers.rs`).
 #[tokio::test]
 async fn what_does_not_end_in_time_is_cut() {
     let face = Params { drain: Duration::from_millis(200), ..Params::default() };

@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::support::{REPOSITORY, VPC, World};
 
+/// Check 12 (`tests/it/peers.rs`).
 #[tokio::test]
 async fn head_and_get_agree_on_everything_that_containerd_reads() {
     let world = World::new().await;
@@ -26,6 +27,7 @@ async fn head_and_get_agree_on_everything_that_containerd_reads() {
     }
 }
 
+/// Check 15 (`tests/it/peers.rs`).
 #[tokio::test]
 async fn a_client_cannot_put_its_own_credentials_or_ranges_in() {
     let world = World::new().await;
@@ -38,6 +40,7 @@ async fn a_client_cannot_put_its_own_credentials_or_ranges_in() {
     assert!(!entry.header_names.iter().any(|name| name == "cookie"), "{:?}", entry.header_names);
 }
 
+/// Check 5 (`tests/it/peers.rs`).
 #[tokio::test]
 async fn a_bearer_that_is_refused_is_renewed_once() {
     let world = World::new().await;
@@ -47,6 +50,7 @@ async fn a_bearer_that_is_refused_is_renewed_once() {
     assert_eq!(world.tokens.refused.load(Ordering::SeqCst), 1);
 }
 
+/// Check 5 (`tests/it/peers.rs`).
 #[tokio::test]
 async fn a_403_that_says_expired_is_renewed_once_and_another_is_final() {
     let world = World::new().await;
@@ -139,6 +143,7 @@ async fn a_certificate_for_another_name_is_not_accepted() {
     assert_eq!(world.cloud.journal().count(Service::Registry), 0);
 }
 
+/// Check 2 (`tests/it/peers.rs`).
 #[tokio::test]
 async fn silence_becomes_504_before_containerd_gives_up() {
     let world = World::new().await;

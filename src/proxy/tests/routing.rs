@@ -15,6 +15,7 @@ async fn a_ping_is_answered_here_and_never_challenges() {
     assert!(world.cloud.journal().entries().is_empty());
 }
 
+/// Check 13 (`tests/it/peers.rs`).
 #[tokio::test]
 async fn an_instance_is_found_by_namespace_then_host_then_first_component() {
     let world = World::new().await;

@@ -69,13 +69,12 @@ async fn a_layer_that_was_asked_for_already_is_not_begun_again() {
 }
 
 #[tokio::test]
-async fn nothing_is_begun_for_who_reads_a_range_and_nothing_near_by() {
+async fn nothing_is_begun_for_who_reads_a_range() {
     let (world, image) = world(Pace::round_trip(FAR)).await;
     let first = world.target(&format!("blobs/{}", image.layers[0]));
-    world.ask("GET", &first, &[("range", "bytes=0-4999999")]).await;
-    world.cloud.paces().set(Pace::default());
-    world.get(&world.target("manifests/six")).await;
-    world.get(&first).await;
+    let range = format!("bytes=0-{}", LAYER - 1);
+    assert_eq!(world.ask("GET", &first, &[("range", &range)]).await.status, StatusCode::PARTIAL_CONTENT);
+    // Whatever was begun would have been asked for before this is answered.
     world.get(&world.target("manifests/six")).await;
     assert_eq!(asked(&world.cloud.journal().entries(), &image.layers[3]), 0);
 }

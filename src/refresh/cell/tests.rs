@@ -1,6 +1,7 @@
 //! Each promise of the cell, in paused time.
 
 mod edges;
+mod orders;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};

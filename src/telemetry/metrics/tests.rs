@@ -82,6 +82,7 @@ fn an_instance_built_anew_counts_on_and_one_forgotten_leaves_no_series() {
     assert!(text.contains(r#"acr_pull_proxy_blob_parts_total{instance="cri-2"} 1"#));
 }
 
+/// Check 24 (`tests/it/peers.rs`).
 #[test]
 fn a_bad_configuration_keeps_the_time_of_the_last_good_one() {
     let metrics = Metrics::new();

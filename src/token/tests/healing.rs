@@ -107,6 +107,7 @@ async fn a_bare_redirect_of_sts_is_throttling_and_passes() {
     assert!(pause >= Duration::from_secs(2), "asked again after {pause:?}");
 }
 
+/// Check 23 (`tests/it/peers.rs`).
 #[tokio::test]
 async fn a_clock_that_is_wrong_by_minutes_is_measured() {
     for minutes in [-10, 10] {
@@ -126,6 +127,7 @@ async fn a_clock_that_is_wrong_by_minutes_is_measured() {
     }
 }
 
+/// Check 23 (`tests/it/peers.rs`).
 #[tokio::test]
 async fn a_clock_beyond_the_window_of_sts_is_set_right_by_the_refusal_itself() {
     for minutes in [-40, 40] {

@@ -38,6 +38,8 @@ pub enum Effect {
     StallAfter(u64),
     /// Sends only this many bytes with a `Content-Length` that says just that: clean for HTTP, short for the digest.
     ShortBody(u64),
+    /// Sends the body without saying how long it is: chunked, in HTTP/1.1.
+    NoLength,
     /// Flips one bit in the middle of the body; length and headers stay.
     WrongBytes,
     /// Answers 307 with this `Location`.
@@ -52,6 +54,14 @@ pub enum Effect {
     WrongCertificate,
     /// Closes a new connection before the TLS handshake; matched by host only.
     RefuseConnection,
+    /// Answers the first request of a new connection with these bytes, whether they are HTTP or not; matched by host
+    /// only.
+    Raw {
+        /// Sent once.
+        first: Bytes,
+        /// Sent behind it over and over, until the client goes away; empty: the connection is closed.
+        again: Bytes,
+    },
 }
 
 impl Effect {
@@ -63,7 +73,7 @@ impl Effect {
 
     /// Whether it strikes while a connection is made, before any request is seen.
     fn strikes_connections(&self) -> bool {
-        matches!(self, Self::WrongCertificate | Self::RefuseConnection)
+        matches!(self, Self::WrongCertificate | Self::RefuseConnection | Self::Raw { .. })
     }
 }
 

@@ -156,6 +156,7 @@ async fn several_lines_of_accept_count_as_one() {
 
 /// podman and CRI-O ask for the files of a `zstd:chunked` layer that they lack; they count the parts, take them in order,
 /// and take a whole blob as well.
+/// Check 11 (`tests/it/peers.rs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn several_ranges_come_as_one_part_each_in_their_order() {
     let (node, digest, bytes) = node().await;

@@ -77,6 +77,7 @@ fn assert_whole(place: &Place, one: &BTreeMap<PathBuf, String>, other: &BTreeMap
     assert!(now.keys().all(|path| one.contains_key(path) || other.contains_key(path)), "{when}: {now:?}");
 }
 
+/// Check 16 (`tests/it/peers.rs`).
 #[test]
 fn install_and_uninstall_killed_at_every_system_call() {
     let place = place();

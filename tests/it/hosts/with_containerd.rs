@@ -120,6 +120,7 @@ impl Site {
     }
 }
 
+/// Check 17 (`tests/it/peers.rs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn containerd_reads_what_install_writes_and_no_more_after_uninstall() {
     let site = Site::start().await;
@@ -163,6 +164,7 @@ async fn strict_and_fallback_files_of_our_own_are_read_too() {
     assert!(fs::read_dir(site.containerd.certs_dir()).unwrap().next().is_none(), "the directory was ours");
 }
 
+/// Check 18 (`tests/it/peers.rs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_that_is_gone_costs_a_pull_less_than_a_second() {
     let site = Site::start().await;
@@ -188,6 +190,7 @@ async fn a_daemon_that_is_gone_costs_a_pull_less_than_a_second() {
     }
 }
 
+/// Check 18 (`tests/it/peers.rs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn with_strict_a_pull_fails_at_once_where_the_daemon_is_gone_and_works_again_after_uninstall() {
     let site = Site::start().await;

@@ -68,6 +68,7 @@ fn repository(image: usize) -> String {
     format!("team/app-{image}")
 }
 
+/// Check 18 (`tests/it/peers.rs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_is_replaced_under_two_hundred_pulls_of_containerds_and_none_fails() {
     let cloud = CloudSim::start().await.expect("a cloud");

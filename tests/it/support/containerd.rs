@@ -67,6 +67,11 @@ impl Containerd {
         self.dir.path().join("c.sock")
     }
 
+    /// Where it keeps what it stores.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.dir.path().join("root")
+    }
+
     /// The directory that `config_path` names.
     pub(crate) fn certs_dir(&self) -> PathBuf {
         self.dir.path().join("certs.d")

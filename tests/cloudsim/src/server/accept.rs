@@ -10,11 +10,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use rustls::server::Acceptor;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::World;
 use super::exchange::{Connection, exchange};
@@ -85,6 +86,9 @@ async fn handshake_and_serve(
     let target = Target { service, host, method: None, path: None, action: None };
     let face = match world.faults.strike_connection(&target) {
         Some(Effect::RefuseConnection) => return Ok(()),
+        Some(Effect::Raw { first, again }) => {
+            return speak(start.into_stream(faces.http1).await?, &first, &again).await;
+        }
         Some(_) => faces.wrong_name,
         None if service == Service::Oss => faces.http1,
         None => faces.both,
@@ -93,6 +97,20 @@ async fn handshake_and_serve(
     let connection = Connection::tls(peer, NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed), name);
     serve(stream, pace, connection, world).await;
     Ok(())
+}
+
+/// Reads one request, says `first` and then `again` without end, or closes.
+async fn speak(mut stream: TlsStream<TcpStream>, first: &[u8], again: &[u8]) -> io::Result<()> {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        request.push(stream.read_u8().await?);
+    }
+    stream.write_all(first).await?;
+    stream.flush().await?;
+    while !again.is_empty() {
+        stream.write_all(again).await?;
+    }
+    stream.shutdown().await
 }
 
 /// Serves the requests of one connection.

@@ -19,6 +19,8 @@ const FRAME: usize = 128 * 1024;
 pub(crate) enum Ending {
     /// The body ends.
     Clean,
+    /// The body ends, and nobody was told where.
+    Unannounced,
     /// The connection is broken off.
     BreakOff(BreakOff),
     /// Nothing more comes.
@@ -49,7 +51,7 @@ impl Body for Outgoing {
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         if self.rest.is_empty() {
             return match self.ending {
-                Ending::Clean => Poll::Ready(None),
+                Ending::Clean | Ending::Unannounced => Poll::Ready(None),
                 Ending::Stall => Poll::Pending,
                 Ending::BreakOff(how) => {
                     self.grip.break_off(how);
@@ -75,7 +77,7 @@ impl Body for Outgoing {
     fn size_hint(&self) -> SizeHint {
         match self.ending {
             Ending::Clean => SizeHint::with_exact(self.rest.len() as u64),
-            Ending::BreakOff(_) | Ending::Stall => SizeHint::default(),
+            Ending::Unannounced | Ending::BreakOff(_) | Ending::Stall => SizeHint::default(),
         }
     }
 }

@@ -132,6 +132,11 @@ async fn struck(world: &World, service: Service, mut call: Call, effect: Effect)
             plan.answer.headers_mut().insert(CONTENT_LENGTH, length);
             plan
         }
+        Effect::NoLength => {
+            let mut answer = ask(&call);
+            answer.headers_mut().remove(CONTENT_LENGTH);
+            Plan { ending: Ending::Unannounced, ..answer.into() }
+        }
         Effect::WrongBytes => ask(&call).map(|bytes| flipped(&bytes)).into(),
         Effect::Redirect(location) => {
             let mut answer = plain(StatusCode::TEMPORARY_REDIRECT, "");
@@ -147,8 +152,8 @@ async fn struck(world: &World, service: Service, mut call: Call, effect: Effect)
         }
         Effect::ExpiredSignature => world.answer(service, &call, Redirects::Expired).into(),
         Effect::SkewedDate(skew) => Plan { skew, ..ask(&call).into() },
-        // These two strike connections and never come here.
-        Effect::WrongCertificate | Effect::RefuseConnection => ask(&call).into(),
+        // These strike connections and never come here.
+        Effect::WrongCertificate | Effect::RefuseConnection | Effect::Raw { .. } => ask(&call).into(),
     })
 }
 
