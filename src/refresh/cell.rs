@@ -60,6 +60,8 @@ struct State<L: Load> {
     running: Option<watch::Receiver<Option<Outcome<L>>>>,
     /// Loads that failed in a row.
     failures: u32,
+    /// Those among them that asked for a pause.
+    throttlings: u32,
     /// Values in a row that were refused soon after their issue.
     refusals: u32,
     failure: Option<(Timestamp, Arc<L::Error>)>,
@@ -93,7 +95,14 @@ impl<L: Load> RefreshCell<L> {
             current: ArcSwapOption::empty(),
             due: AtomicI64::new(i64::MIN),
             nearer: Notify::new(),
-            state: Mutex::new(State { running: None, failures: 0, refusals: 0, failure: None, failing_since: None }),
+            state: Mutex::new(State {
+                running: None,
+                failures: 0,
+                throttlings: 0,
+                refusals: 0,
+                failure: None,
+                failing_since: None,
+            }),
         }))
     }
 

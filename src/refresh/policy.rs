@@ -59,19 +59,19 @@ impl Policy {
 
     /// How long to wait after the `failures`-th failure in a row (1 is the first).
     ///
-    /// `left` is how long something usable is still held, `asked` what the other side asked for. That is a lower bound:
-    /// whoever was told the same at the same moment must not come back at the same moment, and the more often it was
-    /// said, the further they are spread.
-    pub(crate) fn back_off(self, failures: u32, left: Duration, asked: Option<Duration>, dice: f64) -> Duration {
+    /// `left` is how long something usable is still held, `asked` what the other side asked for, and how often it has by
+    /// now. That is a lower bound: whoever was told the same at the same moment must not come back at the same moment, and
+    /// the more often it was said, the further they are spread.
+    pub(crate) fn back_off(self, failures: u32, left: Duration, asked: Option<(Duration, u32)>, dice: f64) -> Duration {
         let own = if left.is_zero() {
             let doubled = LEAST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(8));
             doubled.min(LONGEST_OUTAGE_PAUSE).mul_f64(0.5 + dice)
         } else {
             left.mul_f64(RETRY_SHARE * (0.5 + dice)).clamp(LEAST_PAUSE, LONGEST_PAUSE)
         };
-        let Some(asked) = asked.filter(|asked| !asked.is_zero()) else { return own };
+        let Some((asked, times)) = asked.filter(|(asked, _)| !asked.is_zero()) else { return own };
         let asked = asked.min(LONGEST_ASKED_PAUSE);
-        let wider = FIRST_SPREAD.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(WIDEST_SPREAD);
+        let wider = FIRST_SPREAD.saturating_mul(1 << times.saturating_sub(1).min(8)).min(WIDEST_SPREAD);
         // What was asked for is obeyed as long as it does not let the last usable value die unattended.
         let (asked, spread) = if left.is_zero() { (asked, wider) } else { (asked.min(left / 2), wider.min(left / 4)) };
         own.max(asked + spread.mul_f64(dice))
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn an_outage_backs_off_to_half_a_minute_and_obeys_what_is_asked() {
         let pause = |failures, asked| {
-            let asked = Some(Duration::from_secs(asked));
+            let asked = Some((Duration::from_secs(asked), failures));
             Policy::default().back_off(failures, Duration::ZERO, asked, 0.5).as_secs()
         };
         assert_eq!((pause(1, 0), pause(2, 0), pause(3, 0), pause(6, 0)), (1, 2, 4, 30));
@@ -159,17 +159,20 @@ mod tests {
 
     #[test]
     fn nodes_that_are_told_the_same_pause_come_back_spread_and_ever_wider() {
-        let pause =
-            |failures, dice| Policy::default().back_off(failures, Duration::ZERO, Some(Duration::from_secs(2)), dice);
-        for (failures, least, most) in [(1, 2, 10), (2, 2, 18), (20, 15, 152)] {
-            let (low, high) = (pause(failures, 0.0), pause(failures, 1.0));
-            assert_eq!((low.as_secs(), high.as_secs()), (least, most), "failure {failures}");
+        let pause = |failures, times, dice| {
+            let asked = Some((Duration::from_secs(2), times));
+            Policy::default().back_off(failures, Duration::ZERO, asked, dice)
+        };
+        // A throttling after failures of another kind is the first of its kind.
+        for (failures, times, least, most) in [(1, 1, 2, 10), (2, 2, 2, 18), (3, 1, 2, 10), (20, 20, 15, 152)] {
+            let (low, high) = (pause(failures, times, 0.0), pause(failures, times, 1.0));
+            assert_eq!((low.as_secs(), high.as_secs()), (least, most), "failure {failures}, throttling {times}");
         }
     }
 
     #[test]
     fn a_long_asked_pause_does_not_let_the_last_value_die_unattended() {
-        let pause = Policy::default().back_off(1, Duration::from_secs(60), Some(Duration::from_secs(120)), 0.5);
+        let pause = Policy::default().back_off(1, Duration::from_secs(60), Some((Duration::from_secs(120), 1)), 0.5);
         assert_eq!(pause, Duration::from_secs(34));
     }
 

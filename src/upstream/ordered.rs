@@ -61,7 +61,8 @@ pub(super) fn ordered(
     let width = Width::new(most, upstream.learnt(), slow, Instant::now());
     let plan = Plan::new(first.end..whole.end, upstream.blobs.part_size);
     let seat = upstream.parts.memory.seat();
-    let then = upstream.after(&source.place, &source.digest);
+    // Where one connection is as fast as the line, there is nothing to be gained by an early begin.
+    let then = if slow { upstream.after(&source.place, &source.digest) } else { None };
     let arrived = Arc::default();
     let nobody_reads = held.is_some();
     let reading = match held {
@@ -132,12 +133,10 @@ impl Ordered {
         }
     }
 
-    /// Begins the layer whose turn comes next, once this one has nothing left to be asked for. Where one connection is as
-    /// fast as the line, there is nothing to be gained.
+    /// Begins the layer whose turn comes next, once this one has nothing left to be asked for.
     fn begin_next(&mut self) {
         if self.then.is_some()
             && self.plan.is_dealt_out()
-            && self.width.get() > 1
             && let Some(then) = self.then.take()
         {
             self.source.upstream.begin_turn(&self.source.place, &then);

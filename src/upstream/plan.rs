@@ -62,16 +62,19 @@ impl Plan {
 
     /// What to ask for now, if anything. It counts as asked for once [`take`](Self::take) is called with it.
     pub(super) fn next(&self, standing: &Standing) -> Option<Part> {
-        let rest = self.rest.end - self.rest.start;
+        let rest = self.rest();
         if rest == 0 {
             return None;
         }
         let part = |length: u64, ahead| Some(Part { bytes: self.rest.start..self.rest.start + length, ahead });
         if standing.width > 1 && standing.open < standing.width {
-            let width = standing.width as u64;
-            // What is not read yet is dealt out evenly, so that all connections end at about the same time.
-            let fair =
-                standing.unread.div_ceil(width).min(self.part_size).min(standing.share / width).max(LEAST).min(rest);
+            let (width, free) = (standing.width as u64, (standing.width - standing.open) as u64);
+            // What is not read yet is dealt out evenly, so that all connections end at about the same time; where little
+            // would be left over for one more round, the free ones take that too.
+            let even = standing.unread.div_ceil(width);
+            let last_round = rest <= free * (even + even / 2);
+            let fair = if last_round { rest.div_ceil(free) } else { even };
+            let fair = fair.min(self.part_size).min(standing.share / width).max(LEAST).min(rest);
             if standing.held + fair <= standing.share {
                 return part(fair, true);
             }
@@ -82,7 +85,12 @@ impl Plan {
 
     /// Whether all of it has been asked for.
     pub(super) const fn is_dealt_out(&self) -> bool {
-        self.rest.start == self.rest.end
+        self.rest() == 0
+    }
+
+    /// How many bytes nobody has been asked for.
+    const fn rest(&self) -> u64 {
+        self.rest.end - self.rest.start
     }
 
     /// Notes that a part was asked for.
@@ -130,11 +138,18 @@ mod tests {
             lengths.push(part.bytes.end - part.bytes.start);
             plan.take(&part);
         }
-        assert_eq!(lengths, [25 * MIB / 4; 3]);
-        assert_eq!(plan.next(&Standing { width: 4, open: 4, left: FIRST, ..IDLE }), None);
-        // The connection that had the shorter first part gets what is left.
-        let last = plan.next(&Standing { width: 4, open: 3, ..IDLE }).unwrap();
-        assert_eq!((last.bytes.end - last.bytes.start, last.bytes.end), (25 * MIB / 4 - FIRST, 25 * MIB));
+        assert_eq!(lengths, [7 * MIB; 3], "none is left for another round trip");
+        assert!(plan.is_dealt_out());
+
+        // A blob of many rounds: parts of the usual size first, shorter ones as the end comes near.
+        let mut plan = Plan::new(FIRST..100 * MIB, 8 * MIB);
+        let mut lengths = Vec::new();
+        while let Some(part) = plan.next(&Standing { width: 4, open: 3, unread: plan.rest(), ..IDLE }) {
+            lengths.push(part.bytes.end - part.bytes.start);
+            plan.take(&part);
+        }
+        assert_eq!(lengths[0], 8 * MIB);
+        assert!(lengths.is_sorted_by(|a, b| a >= b) && lengths.len() < 25, "{lengths:?}");
     }
 
     #[test]

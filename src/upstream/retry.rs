@@ -14,8 +14,8 @@ use crate::clock::{Timestamp, until};
 pub(super) const BUDGET: Duration = Duration::from_secs(20);
 /// How long one try may take to its response head; two of them fit in the budget.
 pub(super) const HEAD_LIMIT: Duration = Duration::from_secs(9);
-/// Most tries of one request at one place.
-const MOST_TRIES: u32 = 6;
+/// Most tries of one request at one place: with the pauses between them, they outlast six seconds of trouble.
+const MOST_TRIES: u32 = 7;
 /// The first pause; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause of our own choosing.

@@ -85,6 +85,7 @@ impl<L: Load> RefreshCell<L> {
                     state.refusals = 0;
                 }
                 state.failures = 0;
+                state.throttlings = 0;
                 state.failing_since = None;
                 state.failure = None;
                 inner.current.store(Some(Arc::clone(&value)));
@@ -104,8 +105,9 @@ impl<L: Load> RefreshCell<L> {
                     Some(pause) => pause.max(LEAST_PAUSE.mul_f64(0.5 + dice)),
                     None => {
                         state.failures += 1;
+                        state.throttlings += u32::from(asked.is_some());
                         let left = self.peek().map_or(Duration::ZERO, |held| until(now, held.expires));
-                        inner.policy.back_off(state.failures, left, asked, dice)
+                        inner.policy.back_off(state.failures, left, asked.map(|asked| (asked, state.throttlings)), dice)
                     }
                 };
                 state.failure = Some((now, Arc::clone(&error)));
