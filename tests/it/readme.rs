@@ -3,6 +3,7 @@
 
 pub(crate) mod blocks;
 mod commands;
+mod scale;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -87,8 +88,22 @@ fn every_metric_is_in_the_metrics_table_with_its_kind_and_labels() {
 
 #[test]
 fn every_configuration_in_the_readme_is_a_good_one() {
-    let example = blocks::CONFIGURATION.text();
-    if let Err(told) = check(&example) {
-        panic!("{told}\n{example}");
+    let whole = blocks::CONFIGURATION.text();
+    if let Err(told) = check(&whole) {
+        panic!("{told}\n{whole}");
     }
+    for part in [blocks::BLOB_PROXY, blocks::CLIENT_AUTH, blocks::TLS] {
+        let text = format!("{whole}{}", part.text());
+        if let Err(told) = check(&text) {
+            panic!("{told}\n{text}");
+        }
+    }
+}
+
+#[test]
+fn blobs_are_handed_to_the_port_that_dfdaemon_is_given() {
+    let ours = blocks::BLOB_PROXY.text();
+    let port = ours.trim_end().rsplit(':').next().unwrap();
+    let theirs: serde_json::Value = serde_saphyr::from_str(&blocks::DFDAEMON.text()).unwrap();
+    assert_eq!(theirs["proxy"]["server"]["port"].to_string(), port);
 }

@@ -9,6 +9,7 @@ use toml_edit::{DocumentMut, Item, Value};
 
 use super::with_containerd::{OTHERS, Other, Site};
 use super::{ADMIN, Place, json};
+use crate::readme::blocks;
 use crate::support::DOMAIN;
 
 /// Where Spegel listens: the address of the node, at the port of its service.
@@ -128,6 +129,12 @@ fn in_either_order_ours_is_asked_behind_spegels_and_each_goes_without_the_other(
                 0 => drop(place.done(&["install"])),
                 _ => spegel.start(),
             }
+        }
+
+        if !admin {
+            // The page has a containerd that is given a limit on connecting.
+            let text = fs::read_to_string(spegel.file()).unwrap();
+            assert_eq!(format!("{text}\ndial_timeout = '1s'\n"), blocks::BESIDE_SPEGEL.text(), "{what}");
         }
 
         if spegel_goes_first {
