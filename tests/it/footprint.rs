@@ -62,7 +62,6 @@ async fn sip(mut stream: TcpStream, path: String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::print_stdout, reason = "the figures are wanted where somebody asks for them")]
 async fn a_stream_takes_few_descriptors_and_little_memory() {
     let image = Image::random(STREAMS as usize, BLOB, 19);
     let cloud = cloudsim::CloudSim::start().await.unwrap();

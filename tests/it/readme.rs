@@ -107,3 +107,30 @@ fn blobs_are_handed_to_the_port_that_dfdaemon_is_given() {
     let theirs: serde_json::Value = serde_saphyr::from_str(&blocks::DFDAEMON.text()).unwrap();
     assert_eq!(theirs["proxy"]["server"]["port"].to_string(), port);
 }
+
+/// The heading's anchor, as pages of Markdown are shown with.
+fn anchor(heading: &str) -> String {
+    let kept = heading.to_lowercase().replace(' ', "-");
+    kept.chars().filter(|char| char.is_alphanumeric() || matches!(char, '-' | '_')).collect()
+}
+
+#[test]
+fn every_link_within_the_repository_leads_somewhere() {
+    for page in ["README.md", "systemd/README.md", "daemonset/README.md"] {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
+        let text = std::fs::read_to_string(&page).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.starts_with("https:") {
+                continue;
+            }
+            let (file, place) = link.split_once('#').unwrap_or((link, ""));
+            let file = if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
+            assert!(file.exists(), "{}: {link}", page.display());
+            let text = if place.is_empty() { String::new() } else { std::fs::read_to_string(file).unwrap() };
+            let mut headings =
+                text.lines().filter(|line| line.starts_with("##")).map(|line| line.trim_start_matches('#'));
+            let found = place.is_empty() || headings.any(|heading| anchor(heading.trim()) == place);
+            assert!(found, "{}: {link}", page.display());
+        }
+    }
+}
