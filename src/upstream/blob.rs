@@ -1,25 +1,35 @@
-//! What a blob request is answered with: whole, in part, or its head only.
+//! What a blob request is answered with: whole, or in part.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, LOCATION, RANGE};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, LOCATION, RANGE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use super::fetch::{Source, Span};
 use super::locate::{Located, Opened, Wanted};
 use super::manifest::is_encoded;
 use super::memory::Reservation;
-use super::ordered::ordered;
+use super::ordered::{Begun, ordered};
 use super::plan::FIRST;
 use super::range::{ByteRange, ContentRange, RangeRequest};
-use super::send::{Budget, Question};
+use super::send::Budget;
 use super::{BlobMode, Pull, Upstream, UpstreamError, answer};
 use crate::http::Body;
 use crate::http::body::{empty, full};
-use crate::http::headers::{self, DOCKER_CONTENT_DIGEST};
+use crate::http::headers::DOCKER_CONTENT_DIGEST;
 use crate::oci::Digest;
 use crate::telemetry::pulls::{FromMemory, Resumes};
+
+/// How the whole of a blob is begun.
+pub(super) enum Beginning {
+    /// With its first part, which somebody reads.
+    Now,
+    /// With its first part, which nobody reads yet and which goes into this memory.
+    Held(Reservation),
+    /// With all parts at once.
+    Begun(Box<Begun>),
+}
 
 impl Upstream {
     /// A blob, as far as the client's `Range` wants it.
@@ -68,11 +78,18 @@ impl Upstream {
         if self.blobs.mode == BlobMode::Redirect {
             return match self.locate(&pull.place, digest, Wanted::new(value.as_ref()), budget).await? {
                 Located::There(uri) => Ok(redirect(uri.to_header())),
-                Located::Here(opened) => self.stream(pull, digest, &range, opened, None),
+                Located::Here(opened) => self.stream(pull, digest, &range, opened, Beginning::Now),
             };
         }
+        if range == RangeRequest::Whole
+            && let Some(length) = self.length_ahead(&pull.place, digest)
+        {
+            let begun = Begun::new(self.source(pull, digest, Some(length)), length);
+            let opened = self.open_first(pull, digest, begun.first().end, budget).await?;
+            return self.stream(pull, digest, &range, opened, Beginning::Begun(Box::new(begun)));
+        }
         let opened = self.open_range(pull, digest, &range, value.as_ref(), budget).await?;
-        self.stream(pull, digest, &range, opened, None)
+        self.stream(pull, digest, &range, opened, Beginning::Now)
     }
 
     /// Opens a blob for a range. OSS answers a range that reaches beyond the end with the whole object (cloud fact sheet,
@@ -86,12 +103,7 @@ impl Upstream {
         budget: &Budget,
     ) -> Result<Opened, UpstreamError> {
         if *range == RangeRequest::Whole && self.blobs.connections > 1 {
-            let first = header(&ByteRange::Between(0, FIRST - 1));
-            let opened = self.open(&pull.place, digest, Wanted::Whole(Some(&first)), budget).await?;
-            // A blob host that takes the range to be beyond an empty blob is asked for the whole.
-            if opened.response.status() != StatusCode::RANGE_NOT_SATISFIABLE {
-                return Ok(opened);
-            }
+            return self.open_first(pull, digest, FIRST, budget).await;
         }
         let opened = self.open(&pull.place, digest, Wanted::new(value), budget).await?;
         let (RangeRequest::One(one), StatusCode::OK) = (range, opened.response.status()) else { return Ok(opened) };
@@ -106,15 +118,36 @@ impl Upstream {
         }
     }
 
-    /// Turns an opened answer into the client's, with a body that is resumed where it breaks. With `held`, nobody reads it
-    /// yet, and its first part goes into that memory.
+    /// Opens the first `length` bytes of a blob.
+    async fn open_first(
+        self: &Arc<Self>,
+        pull: &Pull,
+        digest: &Digest,
+        length: u64,
+        budget: &Budget,
+    ) -> Result<Opened, UpstreamError> {
+        let first = header(&ByteRange::Between(0, length - 1));
+        let opened = self.open(&pull.place, digest, Wanted::Whole(Some(&first)), budget).await?;
+        // A blob host that takes the range to be beyond an empty blob is asked for the whole.
+        if opened.response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
+            return self.open(&pull.place, digest, Wanted::Whole(None), budget).await;
+        }
+        Ok(opened)
+    }
+
+    pub(super) fn source(self: &Arc<Self>, pull: &Pull, digest: &Digest, total: Option<u64>) -> Source {
+        let (upstream, place, digest) = (Arc::clone(self), pull.place.clone(), digest.clone());
+        Source { upstream, place, digest, etag: OnceLock::new(), total, resumes: Resumes::default() }
+    }
+
+    /// Turns an opened answer into the client's, with a body that is resumed where it breaks.
     pub(super) fn stream(
         self: &Arc<Self>,
         pull: &Pull,
         digest: &Digest,
         range: &RangeRequest,
         opened: Opened,
-        held: Option<Reservation>,
+        beginning: Beginning,
     ) -> Result<Response<Body>, UpstreamError> {
         let (head, body) = opened.response.into_parts();
         let unexpected = |what| UpstreamError::Unexpected { host: opened.host.clone(), what };
@@ -142,7 +175,8 @@ impl Upstream {
             (StatusCode::PARTIAL_CONTENT, RangeRequest::Whole) => {
                 let range = content_range(&head.headers).ok_or_else(|| unexpected("a 206 without a Content-Range"))?;
                 let total = range.total.ok_or_else(|| unexpected("a 206 without the length of the whole"))?;
-                if range.bytes() != (0..FIRST.min(total)) {
+                let first = if let Beginning::Begun(begun) = &beginning { begun.first().end } else { FIRST };
+                if range.bytes() != (0..first.min(total)) {
                     return Err(unexpected("a 206 with another range than was asked for"));
                 }
                 Some((range.bytes(), Some(total)))
@@ -154,14 +188,9 @@ impl Upstream {
         {
             return Err(unexpected("another length than that of its range"));
         }
-        let etag = head.headers.get(ETAG).cloned();
         let mut answer = answer(head.status, &head.headers, empty());
         let Some((bytes, total)) = part else { return Ok(answer.map(|_| super::fetch::unresumable(body))) };
         let first = Span { position: bytes.start, end: bytes.end };
-        let (upstream, place) = (Arc::clone(self), pull.place.clone());
-        let resumes = Resumes::default();
-        answer.extensions_mut().insert(resumes.clone());
-        let source = Source { upstream, place, digest: digest.clone(), etag, total, resumes };
         let whole = match (range, total) {
             (RangeRequest::Whole, Some(total)) => Span { position: 0, end: total },
             _ => first,
@@ -171,49 +200,28 @@ impl Upstream {
             answer.headers_mut().remove(CONTENT_RANGE);
         }
         answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(whole.end - whole.position));
-        let body = if whole.end > first.end {
-            ordered(source, whole, (first, body, held), opened.slow)
-        } else {
-            Arc::new(source).stream(first, body)
+        let source = self.source(pull, digest, total);
+        let (resumes, body) = match beginning {
+            Beginning::Begun(begun) if begun.source().total == total && begun.first() == first => {
+                if !begun.source().is_of(&head.headers) {
+                    return Err(unexpected("another ETag than that of its other parts"));
+                }
+                (begun.source().resumes.clone(), begun.with(body))
+            }
+            beginning => {
+                source.remember(&head.headers);
+                let held = if let Beginning::Held(held) = beginning { Some(held) } else { None };
+                let resumes = source.resumes.clone();
+                let body = if whole.end > first.end {
+                    ordered(source, whole, (first, body, held), opened.slow)
+                } else {
+                    Arc::new(source).stream(first, body)
+                };
+                (resumes, body)
+            }
         };
+        answer.extensions_mut().insert(resumes);
         Ok(answer.map(|_| body))
-    }
-
-    /// A presigned URL is good for GET only, so where the registry redirects a HEAD the first byte is fetched and the
-    /// length read from its range.
-    async fn blob_head(
-        self: &Arc<Self>,
-        pull: &Pull,
-        digest: &Digest,
-        budget: &Budget,
-    ) -> Result<Response<Body>, UpstreamError> {
-        let question = Question {
-            method: Method::HEAD,
-            target: format!("/v2/{}/blobs/{digest}", pull.place.repository),
-            headers: headers::to_registry(&HeaderMap::new()),
-        };
-        let response = self.ask(&pull.place, &question, budget).await?;
-        if response.status() == StatusCode::OK {
-            return Ok(answer(StatusCode::OK, response.headers(), empty()));
-        }
-        let unexpected = |what| UpstreamError::Unexpected { host: pull.place.host.to_string(), what };
-        if !response.status().is_redirection() {
-            return Err(unexpected("a blob's head without status 200"));
-        }
-        let first = header(&ByteRange::Between(0, 0));
-        let opened = self.open(&pull.place, digest, Wanted::Range(&first), budget).await?;
-        let headers = opened.response.headers();
-        let total = match opened.response.status() {
-            StatusCode::PARTIAL_CONTENT => content_range(headers).and_then(|range| range.total),
-            // An empty blob has no first byte.
-            StatusCode::RANGE_NOT_SATISFIABLE => Some(0),
-            _ => length(headers),
-        };
-        let total = total.ok_or_else(|| unexpected("a blob without a length"))?;
-        let mut answer = answer(StatusCode::OK, headers, empty());
-        answer.headers_mut().remove(CONTENT_RANGE);
-        answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(total));
-        Ok(answer)
     }
 }
 
@@ -251,7 +259,7 @@ pub(super) fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
     text(headers, &CONTENT_RANGE).and_then(ContentRange::parse)
 }
 
-fn length(headers: &HeaderMap) -> Option<u64> {
+pub(super) fn length(headers: &HeaderMap) -> Option<u64> {
     text(headers, &CONTENT_LENGTH)?.parse().ok()
 }
 

@@ -7,13 +7,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_RANGE, ETAG};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 
@@ -44,13 +44,14 @@ pub(super) struct Source {
     pub(super) upstream: Arc<Upstream>,
     pub(super) place: Place,
     pub(super) digest: Digest,
-    pub(super) etag: Option<HeaderValue>,
+    /// Told by whichever answer comes first.
+    pub(super) etag: OnceLock<HeaderValue>,
     pub(super) total: Option<u64>,
     pub(super) resumes: Resumes,
 }
 
 /// Which bytes are still to come.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span {
     pub(super) position: u64,
     pub(super) end: u64,
@@ -90,6 +91,19 @@ impl Source {
         body.boxed_unsync()
     }
 
+    /// Takes the first answer as the one that all others have to be about the same object as.
+    pub(super) fn remember(&self, headers: &HeaderMap) {
+        if let Some(etag) = headers.get(ETAG) {
+            // Nobody has told another before.
+            self.etag.set(etag.clone()).ok();
+        }
+    }
+
+    /// Whether an answer is about the same object as those before it.
+    pub(super) fn is_of(&self, headers: &HeaderMap) -> bool {
+        headers.get(ETAG).is_none_or(|now| self.etag.get_or_init(|| now.clone()) == now)
+    }
+
     /// Opens what is left of `span`.
     async fn reopen(self: Arc<Self>, span: Span) -> Result<Body, BoxError> {
         let Span { position, end } = span;
@@ -104,9 +118,7 @@ impl Source {
             None => "there is no Content-Range",
             Some(range) if range.bytes() != (position..end) => "it is another range",
             Some(range) if range.total.zip(self.total).is_some_and(|(now, then)| now != then) => "its length differs",
-            _ if head.headers.get(ETAG).zip(self.etag.as_ref()).is_some_and(|(now, then)| now != then) => {
-                "its ETag differs"
-            }
+            _ if !self.is_of(&head.headers) => "its ETag differs",
             _ => return Ok(body),
         };
         Err(BrokenOff::Changed(changed).into())

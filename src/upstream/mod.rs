@@ -10,6 +10,7 @@ mod document;
 mod error;
 mod fetch;
 mod flight;
+mod head;
 mod hosts;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod invariants;

@@ -26,7 +26,6 @@ use crate::error::BoxError;
 use crate::http::Body;
 use crate::http::body::{empty, full};
 use crate::oci::Digest;
-use crate::telemetry::pulls::Resumes;
 
 /// Most parts of an answer. Each is a round trip to the bucket, of up to 50 ms; with more, the whole of a usual layer is
 /// there as soon, at the 15 MB/s that a blob URL allows.
@@ -107,15 +106,9 @@ impl Upstream {
         let Some((bytes, total)) = range else { return Ok(None) };
         let Some(spans) = spans(ranges, total).filter(|_| first.within(total) == Some(bytes)) else { return Ok(None) };
 
-        let resumes = Resumes::default();
-        let source = Arc::new(Source {
-            upstream: Arc::clone(self),
-            place: pull.place.clone(),
-            digest: digest.clone(),
-            etag: head.headers.get(http::header::ETAG).cloned(),
-            total: Some(total),
-            resumes: resumes.clone(),
-        });
+        let source = Arc::new(self.source(pull, digest, Some(total)));
+        source.remember(&head.headers);
+        let resumes = source.resumes.clone();
         let frames = Frames::random(total);
         let mut begun = Some(body);
         let mut pieces = Vec::with_capacity(2 * spans.len() + 1);

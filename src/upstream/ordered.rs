@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::fetch::{BrokenOff, Source, Span};
 use super::memory::{Reservation, Seat};
 use super::part::{Ahead, Item};
-use super::plan::{Plan, Standing};
+use super::plan::{FIRST, Plan, Standing};
 use super::width::Width;
 use crate::error::BoxError;
 use crate::http::Body;
@@ -42,6 +42,8 @@ struct Ordered {
 
 /// The part that is being read.
 enum Reading {
+    /// It was asked for by whoever will read it.
+    Awaited,
     Directly(Body),
     Ahead(Ahead),
     Ended,
@@ -55,40 +57,73 @@ pub(super) fn ordered(
     (first, body, held): (Span, Body, Option<Reservation>),
     slow: bool,
 ) -> Body {
-    let source = Arc::new(source);
-    let upstream = &source.upstream;
-    let most = upstream.blobs.connections;
-    let width = Width::new(most, upstream.learnt(), slow, Instant::now());
-    let plan = Plan::new(first.end..whole.end, upstream.blobs.part_size);
-    let seat = upstream.parts.memory.seat();
-    // Where one connection is as fast as the line, there is nothing to be gained by an early begin.
-    let then = if slow { upstream.after(&source.place, &source.digest) } else { None };
-    let arrived = Arc::default();
-    let nobody_reads = held.is_some();
-    let reading = match held {
-        None => Reading::Directly(Arc::clone(&source).stream(first, body)),
-        Some(held) => Reading::Ahead(Ahead::go_on(&source, (first, body), held, &arrived)),
-    };
-    let mut body = Ordered {
-        source,
-        seat,
-        width,
-        plan,
-        reading,
-        position: whole.position,
-        part_end: first.end,
-        end: whole.end,
-        waiting: VecDeque::new(),
-        arrived,
-        then,
-    };
-    if nobody_reads {
-        body.ask_ahead();
+    let mut ordered = Ordered::new(source, whole, first.end, slow);
+    match held {
+        None => ordered.reading = Reading::Directly(Arc::clone(&ordered.source).stream(first, body)),
+        Some(held) => {
+            let part = Ahead::go_on(&ordered.source, (first, body), held, &ordered.arrived);
+            ordered.reading = Reading::Ahead(part);
+            ordered.ask_ahead();
+        }
     }
-    body.boxed_unsync()
+    ordered.boxed_unsync()
+}
+
+/// A blob whose length is known before it is asked for: its other parts are on the way while its first is awaited.
+pub(super) struct Begun(Ordered);
+
+impl Begun {
+    /// Asks for all parts of a blob of `length` bytes but the first, over a line on which one connection is slow.
+    pub(super) fn new(source: Source, length: u64) -> Self {
+        let blobs = &source.upstream.blobs;
+        let width = Width::new(blobs.connections, source.upstream.learnt(), true, Instant::now()).get() as u64;
+        let first = length.div_ceil(width).clamp(FIRST, blobs.part_size.max(FIRST)).min(length);
+        let mut ordered = Ordered::new(source, Span { position: 0, end: length }, first, true);
+        ordered.ask_ahead();
+        Self(ordered)
+    }
+
+    /// The bytes that the first part has.
+    pub(super) fn first(&self) -> Span {
+        Span { position: 0, end: self.0.part_end }
+    }
+
+    /// Where all parts come from.
+    pub(super) fn source(&self) -> &Source {
+        &self.0.source
+    }
+
+    /// The whole, now that the first part has been opened.
+    pub(super) fn with(mut self, body: Body) -> Body {
+        self.0.reading = Reading::Directly(Arc::clone(&self.0.source).stream(self.first(), body));
+        self.0.boxed_unsync()
+    }
 }
 
 impl Ordered {
+    fn new(source: Source, whole: Span, first_end: u64, slow: bool) -> Self {
+        let source = Arc::new(source);
+        let upstream = &source.upstream;
+        let width = Width::new(upstream.blobs.connections, upstream.learnt(), slow, Instant::now());
+        let plan = Plan::new(first_end..whole.end, upstream.blobs.part_size);
+        let seat = upstream.parts.memory.seat();
+        // Where one connection is as fast as the line, there is nothing to be gained by an early begin.
+        let then = if slow { upstream.after(&source.place, &source.digest) } else { None };
+        Self {
+            source,
+            seat,
+            width,
+            plan,
+            reading: Reading::Awaited,
+            position: whole.position,
+            part_end: first_end,
+            end: whole.end,
+            waiting: VecDeque::new(),
+            arrived: Arc::default(),
+            then,
+        }
+    }
+
     /// Asks for what the plan wants to be asked for now.
     fn ask_ahead(&mut self) {
         let steady = self.waiting.iter().all(Ahead::has_begun);
@@ -98,7 +133,7 @@ impl Ordered {
         }
         loop {
             let present = usize::from(match &self.reading {
-                Reading::Directly(_) => self.position < self.part_end,
+                Reading::Awaited | Reading::Directly(_) => self.position < self.part_end,
                 Reading::Ahead(part) => part.is_open(),
                 Reading::Ended => return,
             });
@@ -172,7 +207,7 @@ impl HttpBody for Ordered {
             this.ask_ahead();
             this.begin_next();
             let data = match &mut this.reading {
-                Reading::Ended => return Poll::Ready(None),
+                Reading::Awaited | Reading::Ended => return Poll::Ready(None),
                 Reading::Directly(body) => match ready!(Pin::new(body).poll_frame(cx)) {
                     Some(Ok(frame)) => {
                         let Ok(data) = frame.into_data() else { continue };

@@ -7,6 +7,7 @@
 //! Only a layer read whole is a sign that others will follow: who reads ranges, or nothing, has no such plan. What nobody
 //! asks for is dropped, and what fails is left to the request that needs it.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use http::{HeaderMap, Response};
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
+use super::blob::Beginning;
 use super::document::Descriptor;
 use super::plan::FIRST;
 use super::range::RangeRequest;
@@ -21,7 +23,7 @@ use super::send::Budget;
 use super::warm::LAYERS_AT_ONCE;
 use super::{Place, Pull, Upstream, UpstreamError};
 use crate::error::chain;
-use crate::http::Body;
+use crate::http::{Body, signed_url};
 use crate::oci::{Digest, Resource};
 
 /// How long a layer that was begun waits for its client, who asks when one of the layers before it has been put away.
@@ -30,6 +32,8 @@ const UNUSED: Duration = Duration::from_secs(10);
 /// A layer of a manifest that a client was given.
 #[derive(Debug)]
 pub(super) struct Turn {
+    /// How many bytes it has, as the manifest says.
+    size: u64,
     /// The layer whose turn comes when this one is over.
     then: Option<Digest>,
     state: Mutex<State>,
@@ -66,7 +70,7 @@ impl Upstream {
         let large: Vec<_> = blobs.iter().filter(|blob| blob.size > FIRST).collect();
         for (number, layer) in large.iter().enumerate() {
             let then = large.get(number + LAYERS_AT_ONCE).map(|layer| layer.digest.clone());
-            let turn = Arc::new(Turn { then, state: Mutex::new(State::Open) });
+            let turn = Arc::new(Turn { size: layer.size, then, state: Mutex::new(State::Open) });
             self.parts.memory.turns.keep(self.key(place, &layer.digest), turn, 1);
         }
     }
@@ -79,6 +83,16 @@ impl Upstream {
             State::Begun(answer) => answer.await.ok(),
             State::Open | State::Asked => None,
         }
+    }
+
+    /// How many bytes a layer has, where all its parts may be asked for at once: it is known where they are, and one
+    /// connection there is likely to be slower than the line.
+    pub(super) fn length_ahead(&self, place: &Place, digest: &Digest) -> Option<u64> {
+        let key = self.key(place, digest);
+        let turn = self.parts.memory.turns.find(&key)?;
+        let url = self.parts.memory.urls.find(&key)?.uri;
+        let slow = self.far.load(Ordering::Relaxed) || url.query().is_some_and(signed_url::is_limited);
+        (slow && self.blobs.connections > 1).then_some(turn.size)
     }
 
     /// The layer whose turn comes when this one is over.
@@ -123,7 +137,7 @@ impl Upstream {
         let Some(held) = self.parts.memory.reserve(FIRST) else { return Ok(None) };
         self.warm_for_layers(&pull.place);
         let opened = self.open_range(pull, digest, &RangeRequest::Whole, None, &Budget::start()).await?;
-        self.stream(pull, digest, &RangeRequest::Whole, opened, Some(held)).map(Some)
+        self.stream(pull, digest, &RangeRequest::Whole, opened, Beginning::Held(held)).map(Some)
     }
 }
 
@@ -140,7 +154,7 @@ mod tests {
     #[test]
     fn what_was_begun_and_not_asked_for_is_dropped_and_may_be_begun_again() {
         let (promise, answer) = oneshot::channel();
-        let turn = Turn { then: None, state: Mutex::new(State::Begun(answer)) };
+        let turn = Turn { size: 1, then: None, state: Mutex::new(State::Begun(answer)) };
         turn.give_up();
         assert!(matches!(*turn.state(), State::Open));
         assert!(promise.send(Response::new(empty())).is_err(), "the answer is still held");

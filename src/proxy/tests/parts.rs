@@ -86,7 +86,7 @@ async fn a_part_that_breaks_is_continued_within_its_bounds() {
     {
         world.cloud.fault(Fault::on(Service::Oss, effect).after(spare).once());
     }
-    world.cloud.fault(Fault::on(Service::Oss, Effect::ExpiredSignature).after(4).once());
+    world.cloud.fault(Fault::on(Service::Oss, Effect::ExpiredSignature).after(3).once());
     assert!(world.get(&world.target(&format!("blobs/{digest}"))).await.bytes() == bytes);
     assert_eq!(world.cloud.journal().count(Service::Registry), 2, "only what expired is asked for anew");
 }

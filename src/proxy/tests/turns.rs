@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cloudsim::fault::{Effect, Fault};
 use cloudsim::image::Image;
 use cloudsim::journal::{Entry, Service};
 use cloudsim::pace::Pace;
@@ -77,4 +78,20 @@ async fn nothing_is_begun_for_who_reads_a_range() {
     // Whatever was begun would have been asked for before this is answered.
     world.get(&world.target("manifests/six")).await;
     assert_eq!(asked(&world.cloud.journal().entries(), &image.layers[3]), 0);
+}
+
+#[tokio::test]
+async fn all_parts_of_a_layer_are_asked_for_at_once_where_its_length_is_known() {
+    let (world, image) = world(Pace::round_trip(FAR)).await;
+    let layer = &image.layers[0];
+    let hex = layer.trim_start_matches("sha256:");
+    // Whichever part comes first waits, and the others do not wait for it.
+    world.cloud.fault(Fault::on(Service::Oss, Effect::Silence).path(hex).once());
+    let request = world.target(&format!("blobs/{layer}"));
+    let journal = world.cloud.journal();
+    let others = journal.wait_for(|entries| asked(entries, layer) == 2);
+    tokio::select! {
+        _ = world.get(&request) => panic!("an answer without its first byte"),
+        waited = tokio::time::timeout(Duration::from_secs(5), others) => assert!(waited.is_ok()),
+    }
 }
