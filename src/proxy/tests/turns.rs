@@ -86,7 +86,7 @@ async fn all_parts_of_a_layer_are_asked_for_at_once_where_its_length_is_known() 
     let layer = &image.layers[0];
     let hex = layer.trim_start_matches("sha256:");
     // Whichever part comes first waits, and the others do not wait for it.
-    world.cloud.fault(Fault::on(Service::Oss, Effect::Silence).path(hex).once());
+    world.cloud.fault(Fault::on(Service::Oss, Effect::Silence).path_contains(hex).once());
     let request = world.target(&format!("blobs/{layer}"));
     let journal = world.cloud.journal();
     let others = journal.wait_for(|entries| asked(entries, layer) == 2);
