@@ -7,8 +7,8 @@ use std::{fs, io};
 use serde::Serialize;
 
 use super::entry::{Entry, Server};
-use super::hosts_toml::{HostsToml, Ownership};
-use super::{NodeError, write};
+use super::hosts_toml::Ownership;
+use super::{NodeError, spegel, write};
 use crate::oci::RegistryHost;
 
 /// The file with the hosts of one domain.
@@ -133,7 +133,8 @@ impl CertsDir {
     /// [`NodeError`] where a directory cannot be listed.
     pub fn files_of_ours(&self) -> Result<Vec<PathBuf>, NodeError> {
         let mut files = Vec::new();
-        for root in self.roots.iter().filter(|root| root.is_dir()) {
+        let kept: Vec<_> = self.roots.iter().filter_map(|root| spegel::backup(root)).collect();
+        for root in self.roots.iter().chain(&kept).filter(|root| root.is_dir()) {
             let list = || fs::read_dir(root)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>();
             for directory in list().map_err(NodeError::io("cannot list", root))? {
                 let file = directory.join(HOSTS_TOML);
@@ -143,7 +144,8 @@ impl CertsDir {
                 }
             }
         }
-        files.sort();
+        // Copies before what they are known by, should we be killed in between.
+        files.sort_by_cached_key(|file| (spegel::backup_of(file).is_none(), file.clone()));
         Ok(files)
     }
 }
@@ -174,7 +176,7 @@ impl HostsFile {
 /// Whether there is an entry of ours in a file, or may be: ours are for root only where they hold the client token.
 fn is_ours(file: &Path) -> bool {
     match write::read(file) {
-        Ok(text) => HostsToml::parse(&text.unwrap_or_default()).ownership() != Ownership::Absent,
+        Ok(text) => spegel::parse(file, &text.unwrap_or_default()).ownership() != Ownership::Absent,
         Err(NodeError::Io { source, .. }) => source.kind() == io::ErrorKind::PermissionDenied,
         Err(_) => false,
     }
@@ -187,11 +189,12 @@ fn file_state(path: &Path, entry: &Entry, server: &Server) -> (State, Vec<String
         Ok(HostsFile { text: None }) => return (State::Absent, Vec::new()),
         Ok(HostsFile { text: Some(text) }) => text,
     };
-    let parsed = HostsToml::parse(&text);
+    let parsed = spegel::parse(path, &text);
     let state = match parsed.ownership() {
         Ownership::Altered => State::ChangedByHand,
         Ownership::Absent if parsed.names_by_hand(entry.mirror()) => State::ChangedByHand,
         Ownership::Absent => State::OtherEntries,
+        Ownership::Intact if parsed.is_copy_of(entry) => State::Ours,
         Ownership::Intact => match parsed.with(entry, server) {
             Ok(wanted) if wanted == text => State::Ours,
             Ok(_) => State::Outdated,

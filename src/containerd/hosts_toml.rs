@@ -65,6 +65,10 @@ impl MergeError {
 pub struct HostsToml {
     foreign: String,
     ours: Option<Ours>,
+    /// Whether ours is without its markers, and known by another file.
+    copied: bool,
+    /// The hosts that are asked before ours.
+    ahead: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,10 +116,35 @@ impl HostsToml {
         match block {
             Some((marker, body)) => {
                 let hash = marker.split("sha256:").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_default();
-                Self { foreign, ours: Some(Ours { server, body, hash: hash.trim_end().to_owned() }) }
+                let ours = Some(Ours { server, body, hash: hash.trim_end().to_owned() });
+                Self { foreign, ours, copied: false, ahead: Vec::new() }
             }
-            None => Self { foreign: text.to_owned(), ours: None },
+            None => Self { foreign: text.to_owned(), ours: None, copied: false, ahead: Vec::new() },
         }
+    }
+
+    /// The same where another program copies hosts out of the file `kept`, without their comments: a host that is ours
+    /// there is ours here, and those that are not there are asked before it.
+    #[must_use]
+    pub(super) fn beside(mut self, kept: &Self) -> Self {
+        if self.ours.is_none()
+            && let Some(ours) = &kept.ours
+            && let Some(mirror) = ours.mirror()
+            && self.names_by_hand(&mirror)
+            && let Ok(tables) = Tables::read(&self.foreign)
+        {
+            self.foreign = tables.without_host(&mirror).trim_end().to_owned();
+            (self.ours, self.copied) = (Some(ours.clone()), true);
+        }
+        let others = kept.other_hosts();
+        self.ahead = self.other_hosts().into_iter().filter(|host| !others.contains(host)).collect();
+        self
+    }
+
+    /// Whether ours is a copy that says what this entry says.
+    #[must_use]
+    pub(super) fn is_copy_of(&self, entry: &Entry) -> bool {
+        self.copied && self.ours.as_ref().is_some_and(|ours| ours.body == entry.render())
     }
 
     /// The text without what we added: byte for byte what it was before, and with every edit since.
@@ -146,7 +175,7 @@ impl HostsToml {
         Tables::read(&self.foreign).map(|tables| tables.hosts().to_vec()).unwrap_or_default()
     }
 
-    /// The text with this entry as its first host, in the place of ours from before and of one of the same URL that
+    /// The text with this entry in front of all hosts but those that are asked before ours, in the place of ours from before and of one of the same URL that
     /// somebody wrote by hand.
     ///
     /// # Errors
@@ -159,7 +188,7 @@ impl HostsToml {
         let body = entry.render();
         let marker = format!("{BEGIN}{} sha256:{} - {NOTE}\n", env!("CARGO_PKG_VERSION"), hash(line.as_deref(), &body));
 
-        let mut text = insert_block(&base, tables.first_host(), &format!("{marker}{body}{END}"));
+        let mut text = insert_block(&base, tables.first_host(&self.ahead), &format!("{marker}{body}{END}"));
         if let Some(line) = &line {
             // Root keys stand above every table, so their place is not moved by the block.
             text = match tables.server()? {
@@ -171,11 +200,12 @@ impl HostsToml {
         Ok(text)
     }
 
-    /// That the result is TOML, has our host first and all others as before, and can be taken apart again.
+    /// That the result is TOML, has our host in its place and all others as before, and can be taken apart again.
     fn prove(&self, text: &str, base: &str, entry: &Entry) -> Result<(), MergeError> {
-        let hosts = Tables::read(text)?.hosts().to_vec();
-        let others = Tables::read(base)?.hosts().to_vec();
-        if hosts.first().map(String::as_str) != Some(entry.mirror()) || hosts.get(1..) != Some(&others[..]) {
+        let mut wanted = Tables::read(base)?.hosts().to_vec();
+        let place = wanted.iter().position(|host| !self.ahead.contains(host)).unwrap_or(wanted.len());
+        wanted.insert(place, entry.mirror().to_owned());
+        if Tables::read(text)?.hosts() != wanted {
             return Err(MergeError::Form("inline tables or dotted keys"));
         }
         let again = Self::parse(text);
@@ -183,6 +213,13 @@ impl HostsToml {
             return Err(MergeError::Form("lines that look like our markers"));
         }
         Ok(())
+    }
+}
+
+impl Ours {
+    /// The URL of the host.
+    fn mirror(&self) -> Option<String> {
+        Tables::read(&self.body).ok()?.hosts().first().cloned()
     }
 }
 

@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::certs_dir::{HOSTS_TOML, HostsFile};
 use super::hosts_toml::{HostsToml, Ownership};
 use super::record::{Original, Record};
-use super::{CertsDir, Entry, NodeError, Server, write};
+use super::{CertsDir, Entry, NodeError, Server, spegel, write};
 use crate::oci::RegistryHost;
 
 /// Mode of a file that we make: containerd reads it, also where it does not run as root.
@@ -44,6 +44,8 @@ pub struct Change {
     /// What that is called.
     pub action: Action,
     mode: u32,
+    /// Its text without us; `None`: then it is not there.
+    original: Option<String>,
 }
 
 /// What happens to a file.
@@ -93,8 +95,11 @@ impl Installer {
         let mut outcomes = Vec::new();
         for (domain, server) in domains {
             let path = self.certs_dir.file(domain);
-            let result = self.change_to_install(&path, entry, server);
-            outcomes.push(Outcome { path, result });
+            let kept = spegel::backup_of(&path);
+            outcomes.extend([Some(path), kept].into_iter().flatten().map(|path| {
+                let result = self.change_to_install(&path, entry, server);
+                Outcome { path, result }
+            }));
         }
         if only {
             let served: Vec<PathBuf> = outcomes.iter().map(|outcome| outcome.path.clone()).collect();
@@ -144,6 +149,7 @@ impl Installer {
         for root in self.certs_dir.roots().iter().filter(|root| root.is_dir()) {
             locks.push(lock(root)?);
             write::clean_up(root)?;
+            spegel::backup(root).as_deref().map_or(Ok(()), write::clean_up)?;
         }
         self.record.reload()?;
         let mut outcomes = plan(&self)?;
@@ -159,7 +165,10 @@ impl Installer {
 
     fn change_to_install(&self, path: &Path, entry: &Entry, server: &Server) -> Result<Change, NodeError> {
         let HostsFile { text: before } = HostsFile::read(path)?;
-        let parsed = HostsToml::parse(before.as_deref().unwrap_or_default());
+        let parsed = spegel::parse(path, before.as_deref().unwrap_or_default());
+        if parsed.is_copy_of(entry) && matches!(server, Server::Fallback(_)) {
+            return Ok(Change::none(path, before, Action::Unchanged));
+        }
         let by_hand = match parsed.ownership() {
             Ownership::Altered => true,
             Ownership::Absent => parsed.names_by_hand(entry.mirror()),
@@ -177,13 +186,16 @@ impl Installer {
             Some(before) if *before == after && old_mode == Some(mode) => Action::Unchanged,
             Some(_) => Action::Updated,
         };
-        Ok(Change { path: path.to_path_buf(), before, after: Some(after), action, mode })
+        // Should the record of it be lost while our entry is in it, a file with nothing else was ours.
+        let bare = parsed.ownership() == Ownership::Absent || !parsed.foreign().trim().is_empty();
+        let original = before.is_some().then(|| parsed.foreign().to_owned()).filter(|_| bare);
+        Ok(Change { path: path.to_path_buf(), before, after: Some(after), action, mode, original })
     }
 
     fn change_to_uninstall(&self, path: &Path) -> Result<Change, NodeError> {
         let HostsFile { text: before } = HostsFile::read(path)?;
         let text = before.clone().unwrap_or_default();
-        let parsed = HostsToml::parse(&text);
+        let parsed = spegel::parse(path, &text);
         match parsed.ownership() {
             Ownership::Absent => return Ok(Change::none(path, before, Action::Unchanged)),
             Ownership::Altered if !self.force => return Ok(Change::none(path, before, Action::Kept)),
@@ -192,13 +204,13 @@ impl Installer {
         let original = self.record.original(path);
         let after = match original {
             Some(original) if original.is_written(&text) => original.text.clone(),
-            Some(Original { text: Some(_), .. }) => Some(parsed.foreign().to_owned()),
-            // Without a record, a file with nothing else in it was ours.
+            Some(Original { text: Some(was), .. }) if was.trim().is_empty() => Some(parsed.foreign().to_owned()),
+            // A file with nothing else in it was ours, or all that was in it has gone since.
             _ => Some(parsed.foreign().to_owned()).filter(|text| !text.trim().is_empty()),
         };
         let action = if after.is_some() { Action::Withdrawn } else { Action::Removed };
         let mode = original.map(|original| original.mode).or(mode(path)).unwrap_or(FILE_MODE);
-        Ok(Change { path: path.to_path_buf(), before, after, action, mode })
+        Ok(Change { path: path.to_path_buf(), before, original: after.clone(), after, action, mode })
     }
 
     fn make(&mut self, change: &Change) -> Result<(), NodeError> {
@@ -234,8 +246,10 @@ impl Installer {
         let original = match known {
             Some(original) => original.clone(),
             None => {
-                let directory = change.path.parent().is_some_and(Path::is_dir);
-                Original::new(original_text(change), mode(&change.path).unwrap_or(FILE_MODE), directory)
+                // A directory that Spegel made goes with it.
+                let kept = spegel::backup_of(&change.path).is_none();
+                let directory = kept && change.path.parent().is_some_and(Path::is_dir);
+                Original::new(change.original.clone(), mode(&change.path).unwrap_or(FILE_MODE), directory)
             }
         };
         self.record.remember(&change.path, &original, after)
@@ -244,15 +258,15 @@ impl Installer {
 
 impl Change {
     fn none(path: &Path, before: Option<String>, action: Action) -> Self {
-        Self { path: path.to_path_buf(), after: before.clone(), before, action, mode: FILE_MODE }
+        Self {
+            path: path.to_path_buf(),
+            after: before.clone(),
+            original: before.clone(),
+            before,
+            action,
+            mode: FILE_MODE,
+        }
     }
-}
-
-/// What the file was before us, should the record of it be lost while our entry is in it.
-fn original_text(change: &Change) -> Option<String> {
-    let parsed = HostsToml::parse(change.before.as_deref()?);
-    let text = parsed.foreign().to_owned();
-    Some(text).filter(|text| parsed.ownership() == Ownership::Absent || !text.trim().is_empty())
 }
 
 fn mode(path: &Path) -> Option<u32> {

@@ -15,6 +15,7 @@ mod install;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod invariants;
 mod record;
+mod spegel;
 mod version;
 mod write;
 

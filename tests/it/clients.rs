@@ -10,6 +10,7 @@ use cloudsim::ram::setup;
 use cloudsim::{CloudSim, Method};
 use serde_json::{Value, json};
 
+use crate::readme::blocks;
 use crate::support::client::Mirror;
 use crate::support::daemon::Daemon;
 use crate::support::program::Place;
@@ -38,6 +39,15 @@ async fn finish(node: Node, place: &Place) {
     assert!(node.cloud.journal().authorizations_at(Service::Oss).is_empty());
     place.expect_nothing_written(&node.cloud.issued_secrets());
     node.finish().await;
+}
+
+#[test]
+fn podman_and_skopeo_are_sent_to_the_daemon_as_the_readme_shows() {
+    let place = Place::new();
+    let file = registries_conf(&place, "127.0.0.1:7080".parse().expect("an address"));
+    let written = std::fs::read_to_string(file).expect("what podman and skopeo are given here");
+    // Here, podman asks for the domain of the VPC.
+    assert_eq!(written.replace("-vpc.", "."), blocks::PODMAN.text());
 }
 
 #[tokio::test(flavor = "multi_thread")]

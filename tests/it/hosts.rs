@@ -1,6 +1,7 @@
 //! `hosts` of the real binary: what it prints, which exit code it ends with, what the files are then.
 
 mod killed;
+mod spegel;
 mod with_containerd;
 
 use std::collections::BTreeMap;

@@ -17,6 +17,7 @@ mod conformance;
 mod convert;
 mod data_path;
 mod doctor;
+mod footprint;
 mod hostile;
 mod hosts;
 mod image;

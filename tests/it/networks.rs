@@ -3,13 +3,18 @@
 mod doctor;
 mod matrix;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use cloudsim::Method;
 use cloudsim::journal::Service;
 use cloudsim::settings::RealmHost;
+use http::StatusCode;
 
+use crate::support::client::Mirror;
+use crate::support::daemon::Daemon;
 use crate::support::network::{Network, PUBLIC, PUBLIC_HOSTS, VPC, VPC_HOSTS};
+use crate::support::node::get;
 use crate::support::path::Way;
 use crate::support::{LIMIT, Node, REPOSITORY, TAG};
 
@@ -94,6 +99,41 @@ async fn a_name_that_does_not_resolve_is_no_way_either() {
     let (node, _paths) = network.node().await;
     pull(&node, VPC).await;
     assert_eq!(asked(&node, Service::Registry), [PUBLIC]);
+    node.finish().await;
+}
+
+/// Check 19: what a node has before its network and the cluster's DNS are there is the metadata service, by its address.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_boots_before_its_network_serves_as_soon_as_there_is_one() {
+    let mut network = Network::new().await;
+    let apis = ["sts-vpc.cn-hangzhou.aliyuncs.com", "cr-vpc.cn-hangzhou.aliyuncs.com"];
+    let all = [&PUBLIC_HOSTS[..], &VPC_HOSTS, &apis].concat();
+    network.cut(&all, Way::Refused).await;
+    // The public names of the APIs are those that nobody resolves.
+    let unknown = ["sts.cn-hangzhou.aliyuncs.com", "cr.cn-hangzhou.aliyuncs.com"];
+    network.instead = unknown.map(|name| (name.to_owned(), "no-such-name.invalid".to_owned())).to_vec();
+    let daemon = Daemon::start(&network.config(Method::WorkerRole)).await;
+    let mirror = Mirror::at(daemon.listen);
+    let node = Node { cloud: network.cloud, image: network.image, daemon, mirror };
+
+    let manifest = format!("/v2/{REPOSITORY}/manifests/{TAG}?ns={VPC}");
+    let refused = node.mirror.get(&manifest).await;
+    assert!(refused.status.is_server_error(), "{}", refused.text());
+    assert_eq!(get(node.daemon.admin, "/livez").await.0, StatusCode::OK);
+    assert_eq!(get(node.daemon.admin, "/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
+    let metadata = node.cloud.journal().of(Service::Imds);
+    assert!(!metadata.is_empty() && metadata.iter().all(|entry| entry.host.parse::<IpAddr>().is_ok()));
+
+    for (_, path) in &network.paths {
+        path.make(Way::Open).await;
+    }
+    let pulled = async {
+        while node.mirror.get(&manifest).await.status != StatusCode::OK {
+            tokio::time::sleep(crate::support::POLL).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, pulled).await.expect("it heals by itself");
+    pull(&node, VPC).await;
     node.finish().await;
 }
 

@@ -3,6 +3,7 @@
 
 pub(crate) mod blocks;
 mod commands;
+mod scale;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -87,8 +88,49 @@ fn every_metric_is_in_the_metrics_table_with_its_kind_and_labels() {
 
 #[test]
 fn every_configuration_in_the_readme_is_a_good_one() {
-    let example = blocks::CONFIGURATION.text();
-    if let Err(told) = check(&example) {
-        panic!("{told}\n{example}");
+    let whole = blocks::CONFIGURATION.text();
+    if let Err(told) = check(&whole) {
+        panic!("{told}\n{whole}");
+    }
+    for part in [blocks::BLOB_PROXY, blocks::CLIENT_AUTH, blocks::TLS] {
+        let text = format!("{whole}{}", part.text());
+        if let Err(told) = check(&text) {
+            panic!("{told}\n{text}");
+        }
+    }
+}
+
+#[test]
+fn blobs_are_handed_to_the_port_that_dfdaemon_is_given() {
+    let ours = blocks::BLOB_PROXY.text();
+    let port = ours.trim_end().rsplit(':').next().unwrap();
+    let theirs: serde_json::Value = serde_saphyr::from_str(&blocks::DFDAEMON.text()).unwrap();
+    assert_eq!(theirs["proxy"]["server"]["port"].to_string(), port);
+}
+
+/// The heading's anchor, as pages of Markdown are shown with.
+fn anchor(heading: &str) -> String {
+    let kept = heading.to_lowercase().replace(' ', "-");
+    kept.chars().filter(|char| char.is_alphanumeric() || matches!(char, '-' | '_')).collect()
+}
+
+#[test]
+fn every_link_within_the_repository_leads_somewhere() {
+    for page in ["README.md", "systemd/README.md", "daemonset/README.md"] {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
+        let text = std::fs::read_to_string(&page).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.starts_with("https:") {
+                continue;
+            }
+            let (file, place) = link.split_once('#').unwrap_or((link, ""));
+            let file = if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
+            assert!(file.exists(), "{}: {link}", page.display());
+            let text = if place.is_empty() { String::new() } else { std::fs::read_to_string(file).unwrap() };
+            let mut headings =
+                text.lines().filter(|line| line.starts_with("##")).map(|line| line.trim_start_matches('#'));
+            let found = place.is_empty() || headings.any(|heading| anchor(heading.trim()) == place);
+            assert!(found, "{}: {link}", page.display());
+        }
     }
 }

@@ -30,11 +30,13 @@ impl<'a> Tables<'a> {
         &self.hosts
     }
 
-    /// Where the first host begins, the comment right above it included.
-    pub(super) fn first_host(&self) -> Option<usize> {
+    /// Where the first host but these begins, the comment right above it included.
+    pub(super) fn first_host(&self, ahead: &[String]) -> Option<usize> {
         let mut headers = Vec::new();
-        for (_, item) in self.host_table().into_iter().flat_map(Table::iter) {
-            collect_headers(item, &mut headers);
+        for (name, item) in self.host_table().into_iter().flat_map(Table::iter) {
+            if !ahead.iter().any(|host| host == name) {
+                collect_headers(item, &mut headers);
+            }
         }
         headers.into_iter().min().map(|at| self.above_comment(at))
     }

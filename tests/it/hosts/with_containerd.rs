@@ -32,14 +32,14 @@ const HANG: Duration = Duration::from_secs(2);
 const LAYER: usize = 256 * 1024;
 
 /// A node with a containerd, a daemon, and something that answers in the registry's place.
-struct Site {
-    node: Node,
-    registry: Daemon,
-    containerd: Containerd,
+pub(super) struct Site {
+    pub(super) node: Node,
+    pub(super) registry: Daemon,
+    pub(super) containerd: Containerd,
 }
 
 impl Site {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let node = Node::with(Method::WorkerRole, Image::random(3, LAYER, 7)).await;
         let registry = Daemon::start(&node.cloud.node_config(Method::WorkerRole)).await;
         Self { node, registry, containerd: Containerd::start().await }
@@ -60,7 +60,7 @@ impl Site {
 
     /// `hosts <arguments>`, told nothing but where this containerd has its configuration. It finds the program by PATH,
     /// as the tests do, so all of them can be run with another containerd in front.
-    fn hosts(&self, arguments: &[&str]) -> String {
+    pub(super) fn hosts(&self, arguments: &[&str]) -> String {
         let dir = self.containerd.certs_dir();
         let dir = dir.parent().unwrap();
         let output = Command::new(env!("CARGO_BIN_EXE_acr-pull-proxy"))
@@ -77,7 +77,7 @@ impl Site {
     }
 
     /// Pulls the image anew, and tells how long that took.
-    async fn pull(&self, what: &str) -> Duration {
+    pub(super) async fn pull(&self, what: &str) -> Duration {
         let (pulled, took) = self.try_pull(what).await;
         assert!(pulled.is_ok(), "{what}: {pulled:?}\n{}", self.containerd.log());
         took
@@ -113,7 +113,7 @@ impl Site {
     }
 
     /// Requests that a daemon has answered.
-    async fn requests(daemon: &Daemon) -> f64 {
+    pub(super) async fn requests(daemon: &Daemon) -> f64 {
         let (_, metrics) = get(daemon.admin, "/metrics").await;
         let of_family = metrics.lines().filter(|line| line.starts_with("acr_pull_proxy_requests_total{"));
         of_family.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
@@ -217,7 +217,7 @@ async fn with_strict_a_pull_fails_at_once_where_the_daemon_is_gone_and_works_aga
 }
 
 /// What else may listen where the daemon did, and what it answers.
-const OTHERS: [(&str, &str); 4] = [
+pub(super) const OTHERS: [(&str, &str); 4] = [
     ("replaced by a web server", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
     (
         "replaced by one that wants a login",
@@ -229,14 +229,14 @@ const OTHERS: [(&str, &str); 4] = [
 ];
 
 /// Another program at the address that our entry names: at a port that is free for sure.
-struct Other {
-    address: String,
-    connections: mpsc::UnboundedReceiver<()>,
+pub(super) struct Other {
+    pub(super) address: String,
+    pub(super) connections: mpsc::UnboundedReceiver<()>,
     task: JoinHandle<()>,
 }
 
 impl Other {
-    async fn start(answer: &'static str) -> Self {
+    pub(super) async fn start(answer: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (accepted, connections) = mpsc::unbounded_channel();

@@ -229,6 +229,7 @@ pub(super) const CHECKS: &[Check] = &[
         shown_by: &[
             ("tests/it/manifests.rs", "the_daemon_is_there_before_the_cluster_is_and_is_replaced_without_a_gap"),
             ("tests/it/image.rs", "a_node_pulls_through_the_daemon_in_its_image"),
+            ("tests/it/networks.rs", "a_node_that_boots_before_its_network_serves_as_soon_as_there_is_one"),
         ],
     },
     Check {

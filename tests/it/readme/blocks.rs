@@ -29,20 +29,34 @@ const ON_A_NODE: &str = "the_service_is_installed_verified_upgraded_and_removed_
 const IN_A_CLUSTER: &str = "every_kubectl_command_names_what_the_manifests_hold";
 const IN_HOSTS_TOML: &str = "containerd_is_sent_to_the_daemon_as_the_readme_shows";
 const MOVING: &str = "who_moves_as_the_readme_says_has_a_good_configuration";
+const KEYS: &str = "every_configuration_in_the_readme_is_a_good_one";
+const NETWORKS: &str = "what_the_readme_shows_is_what_is_tested";
 
 pub(crate) const DEMO: Block = block(TOP, "sh", "cargo run --release", "the_demonstration_runs");
 pub(crate) const TESTS: Block = block(TOP, "sh", "tests/run", "all_tests_are_run_by_the_script_that_the_readme_names");
 pub(crate) const MOVE: Block = block(TOP, "sh", "kubectl -n kube-system get configmap", MOVING);
 pub(crate) const HOSTS: Block = block(TOP, "console", "# acr-pull-proxy hosts status", IN_HOSTS_TOML);
-pub(crate) const ENTRY: Block = block(TOP, "toml", "server = ", IN_HOSTS_TOML);
+pub(crate) const ENTRY: Block = block(TOP, "toml", "server = \"", IN_HOSTS_TOML);
 pub(crate) const WITHDRAW: Block = block(
     TOP,
     "ini",
     "# systemctl edit",
     "the_service_without_its_socket_listens_by_itself_and_brings_containerd_along",
 );
-pub(crate) const CONFIGURATION: Block =
-    block(TOP, "yaml", "instances:", "every_configuration_in_the_readme_is_a_good_one");
+pub(crate) const CONFIGURATION: Block = block(TOP, "yaml", "instances:", KEYS);
+
+pub(crate) const BESIDE_SPEGEL: Block =
+    block(TOP, "toml", "server = '", "in_either_order_ours_is_asked_behind_spegels_and_each_goes_without_the_other");
+pub(crate) const PUBLIC: Block = block(TOP, "yaml", "# Public endpoint", NETWORKS);
+pub(crate) const PEERING: Block = block(TOP, "yaml", "# VPC peering", NETWORKS);
+pub(crate) const CEN: Block = block(TOP, "yaml", "# Cloud Enterprise Network", NETWORKS);
+pub(crate) const BLOB_PROXY: Block = block(TOP, "yaml", "network:\n  blobProxy", KEYS);
+pub(crate) const DFDAEMON: Block =
+    block(TOP, "yaml", "# dfdaemon", "blobs_are_handed_to_the_port_that_dfdaemon_is_given");
+pub(crate) const CLIENT_AUTH: Block = block(TOP, "yaml", "clientAuth:", KEYS);
+pub(crate) const TLS: Block = block(TOP, "yaml", "tls:", KEYS);
+pub(crate) const PODMAN: Block =
+    block(TOP, "toml", "[[registry]]", "podman_and_skopeo_are_sent_to_the_daemon_as_the_readme_shows");
 
 pub(crate) const INSTALL: Block =
     block(SYSTEMD, "sh", "install -m 0755 acr-pull-proxy /usr/local/bin/\ninstall", ON_A_NODE);
@@ -52,9 +66,6 @@ pub(crate) const VERIFY: Block = block(SYSTEMD, "sh", "systemctl status acr-pull
 pub(crate) const UPGRADE: Block =
     block(SYSTEMD, "sh", "install -m 0755 acr-pull-proxy /usr/local/bin/\nsystemctl", ON_A_NODE);
 pub(crate) const REMOVE: Block = block(SYSTEMD, "sh", "acr-pull-proxy hosts uninstall", ON_A_NODE);
-
-pub(crate) const CREDENTIAL_PROVIDER: Block =
-    block(SYSTEMD, "sh", "install -m 0644 credential-provider.yaml", ON_A_NODE);
 
 pub(crate) const TREE: Block = block(DAEMONSET, "", "base/", "the_directories_of_the_daemonset_are_those_it_names");
 pub(crate) const OVERLAY: Block =
@@ -71,13 +82,21 @@ const BLOCKS: &[Block] = &[
     ENTRY,
     WITHDRAW,
     CONFIGURATION,
+    BESIDE_SPEGEL,
+    PUBLIC,
+    PEERING,
+    CEN,
+    BLOB_PROXY,
+    DFDAEMON,
+    CLIENT_AUTH,
+    TLS,
+    PODMAN,
     INSTALL,
     ACCESS_KEY,
     KUBELET,
     VERIFY,
     UPGRADE,
     REMOVE,
-    CREDENTIAL_PROVIDER,
     TREE,
     OVERLAY,
     KEY_FILES,

@@ -24,7 +24,7 @@ pub(crate) const VPC_HOSTS: [&str; 3] =
 pub(crate) struct Network {
     pub(crate) cloud: CloudSim,
     pub(crate) image: Image,
-    paths: Vec<(String, Path)>,
+    pub(crate) paths: Vec<(String, Path)>,
     /// Lines below the `domains` of each instance.
     pub(crate) instance: Vec<String>,
     /// What to write for a name instead of its path.
