@@ -54,7 +54,7 @@ async fn when_a_layer_is_nearly_over_the_one_that_follows_those_under_way_is_beg
     assert!(answer.status == StatusCode::OK && answer.bytes() == stored);
     assert_eq!(answer.header("docker-content-digest"), fourth);
     let of_first = asked(&journal.entries(), first);
-    assert_eq!(asked(&journal.entries(), fourth), of_first, "as many parts as a layer that was not begun before");
+    assert!(asked(&journal.entries(), fourth) <= of_first, "it was asked for again");
 }
 
 #[tokio::test]
