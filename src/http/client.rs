@@ -36,8 +36,8 @@ const H2_PROBE_ANSWER: Duration = Duration::from_secs(5);
 /// HTTP/2 flow-control window of one stream: enough for a manifest of the largest size without a stop.
 const H2_STREAM_WINDOW: u32 = 4 * 1024 * 1024;
 /// Most bytes that one HTTP/1.1 connection reads ahead of its reader. Large enough to keep a fast stream in few and large
-/// frames, small enough that 64 slow readers stay within 8 MiB.
-const H1_READ_AHEAD: usize = 128 * 1024;
+/// frames, small enough that 64 slow readers stay within 4 MiB.
+const H1_READ_AHEAD: usize = 64 * 1024;
 
 /// What the client is built from.
 #[derive(Debug, Clone, PartialEq, Eq)]

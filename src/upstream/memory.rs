@@ -18,9 +18,10 @@ use crate::oci::{Digest, RegistryHost, RepositoryName};
 
 /// Unit of the budget, so that any amount fits into the 32 bits of a semaphore.
 const UNIT: u64 = 1024;
-/// What a stream holds without reading ahead: the read buffers towards the blob host, what waits for a slow client, and
-/// the state of both connections (measured: 0.73 MiB, `cargo bench --bench pull -- memory`).
-const STREAM: u64 = 768 * 1024;
+/// The part of the budget that may be read ahead, as a fraction. The rest is left to what streams hold without it: read
+/// buffers towards the blob host, what waits for a slow client, the state of both connections (half a MiB each; measured
+/// by `cargo bench --bench pull -- memory`).
+const AHEAD: (u64, u64) = (3, 4);
 /// Most signed URLs remembered; with its key one takes about 1 KiB.
 const MOST_URLS: u64 = 4096;
 
@@ -31,6 +32,7 @@ const MANIFESTS: u64 = 8 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Memory {
     size: u64,
+    ahead: u64,
     units: Arc<Semaphore>,
     streams: AtomicUsize,
     owners: AtomicU64,
@@ -64,9 +66,11 @@ impl Memory {
     /// Memory with `bytes` of read-ahead (`blobs.memory`).
     #[must_use]
     pub fn new(bytes: u64) -> Arc<Self> {
-        let units = usize::try_from(bytes / UNIT).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        let ahead = bytes / AHEAD.1 * AHEAD.0;
+        let units = usize::try_from(ahead / UNIT).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         Arc::new(Self {
             size: bytes,
+            ahead,
             units: Arc::new(Semaphore::new(units)),
             streams: AtomicUsize::new(0),
             owners: AtomicU64::new(0),
@@ -92,8 +96,7 @@ impl Memory {
     /// A place for one stream.
     pub(super) fn seat(self: &Arc<Self>) -> Seat {
         self.streams.fetch_add(1, Ordering::Relaxed);
-        let own = self.reserve(STREAM);
-        Seat { memory: Arc::clone(self), _own: own }
+        Seat { memory: Arc::clone(self) }
     }
 
     /// Takes `bytes` of the budget, if they are there.
@@ -108,14 +111,13 @@ impl Memory {
 #[derive(Debug)]
 pub(super) struct Seat {
     memory: Arc<Memory>,
-    _own: Option<Reservation>,
 }
 
 impl Seat {
     /// How many bytes this stream may read ahead now, so that all who stream have the same.
     pub(super) fn share(&self) -> u64 {
         let streams = self.memory.streams.load(Ordering::Relaxed).max(1) as u64;
-        (self.memory.size / streams).saturating_sub(STREAM)
+        self.memory.ahead / streams
     }
 
     /// Takes `bytes` of the budget, if they are there.
@@ -155,31 +157,29 @@ impl Reservation {
 
 #[cfg(test)]
 mod tests {
-    use super::{Memory, STREAM};
+    use super::Memory;
 
     #[test]
     fn what_is_held_is_given_back_bit_by_bit_and_with_its_owner() {
-        let memory = Memory::new(10 * 1024);
-        let mut held = memory.reserve(8 * 1024).unwrap();
+        let memory = Memory::new(16 * 1024);
+        let mut held = memory.reserve(10 * 1024).unwrap();
         assert!(memory.reserve(4 * 1024).is_none());
         held.release(1_500);
         held.release(600);
-        assert_eq!(held.bytes(), 6 * 1024);
+        assert_eq!(held.bytes(), 8 * 1024);
         let rest = memory.reserve(4 * 1024).unwrap();
         drop((held, rest));
-        assert!(memory.reserve(10 * 1024).is_some());
+        assert!(memory.reserve(12 * 1024).is_some() && memory.reserve(13 * 1024).is_none());
     }
 
     #[test]
     fn streams_share_evenly() {
         let memory = Memory::new(64 << 20);
         let first = memory.seat();
-        assert_eq!(first.share(), (64 << 20) - STREAM);
+        assert_eq!(first.share(), 48 << 20);
         let second = memory.seat();
-        assert_eq!(first.share(), (32 << 20) - STREAM);
+        assert_eq!(first.share(), 24 << 20);
         drop(second);
-        assert_eq!(first.share(), (64 << 20) - STREAM);
-        let many: Vec<_> = (0..1000).map(|_| memory.seat()).collect();
-        assert_eq!(many[0].share(), 0);
+        assert_eq!(first.share(), 48 << 20);
     }
 }
