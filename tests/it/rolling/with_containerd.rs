@@ -97,15 +97,15 @@ async fn a_daemon_is_replaced_under_two_hundred_pulls_of_containerds_and_none_fa
     let all = CONTAINERDS * IMAGES;
     for replacement in 1..=REPLACEMENTS {
         progress.reach(all * replacement / (REPLACEMENTS + 2)).await;
+        let done = progress.done.load(Ordering::SeqCst);
+        assert!(done < all, "nothing is left to be pulled before replacement {replacement}");
         let successor = Daemon::start(&same_addresses).await;
         wait_until_ready(&Mirror::at(successor.admin)).await;
         let predecessor = std::mem::replace(&mut daemon, successor);
         let ended = timeout(LIMIT, spawn_blocking(|| predecessor.stop())).await;
         let log = ended.expect("it ends").expect("with success");
         assert!(!log.contains("requests are cut"), "{log}");
-        let done = progress.done.load(Ordering::SeqCst);
-        assert!(done < all, "nothing is left to be pulled after replacement {replacement}");
-        println!("replaced for the {replacement}. time after {done} pulls");
+        println!("replaced for the {replacement}. time, begun after {done} pulls");
     }
     let failures = workers.join_all().await.concat();
     println!("{all} pulls by {CONTAINERDS} containerds in {:?}, {} failed", started.elapsed(), failures.len());
