@@ -7,13 +7,14 @@ mod daemon;
 mod tell;
 mod token;
 mod wanted;
+mod watch;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::output::Failure;
+use super::output::{Failure, warn};
 use super::{Output, Settings};
 use crate::config::{Config, Environment, Loaded, load};
 use crate::containerd::{Discovery, Entry, Lookup, NodeError, Record, State, discover};
@@ -50,6 +51,8 @@ enum Command {
         /// Wait at most this long until the daemon is ready; without it, the daemon need not run.
         #[arg(long, value_name = "SECONDS", env = "ACR_PULL_PROXY_HOSTS_WAIT")]
         wait: Option<u64>,
+        #[command(flatten)]
+        manner: Manner,
         #[command(flatten)]
         output: Output,
     },
@@ -120,6 +123,18 @@ struct Writing {
     dry_run: bool,
 }
 
+/// What becomes of an installation that cannot be done now, or not in full.
+#[derive(Debug, Clone, Copy, Args)]
+struct Manner {
+    /// Stay until SIGTERM: install each domain once the daemon has a login for it, and again when the daemon serves other
+    /// domains, when the configuration changes, and where an entry was taken away.
+    #[arg(long, env = "ACR_PULL_PROXY_HOSTS_WATCH", conflicts_with_all = ["wait", "dry_run", "rotate_token"])]
+    watch: bool,
+    /// Tell what cannot be installed, and end with success all the same; for whoever starts the daemon next.
+    #[arg(long, env = "ACR_PULL_PROXY_HOSTS_BEST_EFFORT", conflicts_with = "watch")]
+    best_effort: bool,
+}
+
 /// How the entry of a domain is, in words.
 pub(super) fn in_words(state: &State) -> String {
     tell::state(state)
@@ -132,18 +147,33 @@ pub(super) fn entry(config: &Config, found: &Discovery) -> Result<Entry, String>
 
 pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), Failure> {
     match arguments.command {
-        Command::Install { settings, entries, place, writing, making, wait, output } => {
-            let config = configuration(&settings, environment)?;
-            let found = discovered(&place)?;
-            if let Some(seconds) = wait {
-                daemon::wait_until_ready(config.admin, Duration::from_secs(seconds))?;
+        Command::Install { settings, entries, place, writing, making, wait, manner, output } => {
+            if manner.watch {
+                let form = output.output;
+                return watch::run(&watch::Task { settings, environment, entries, place, writing, making, form });
             }
+            let config = configuration(&settings, environment)?;
             let token = config.client_token_file.as_deref().map(|path| match writing.dry_run {
                 true => token::placeholder(path, making),
                 false => token::token(path, making),
             });
-            let wanted = Wanted::with_token(&config, &entries, &found, token.transpose()?)?;
-            change::install(&wanted, &found, &place, &writing, output.output)
+            let token = token.transpose()?;
+            let install = || {
+                let found = discovered(&place)?;
+                if let Some(seconds) = wait {
+                    daemon::wait_until_ready(config.admin, Duration::from_secs(seconds))?;
+                }
+                let wanted = Wanted::with_token(&config, &entries, &found, token)?;
+                change::install(&wanted, &found, &place, &writing, output.output)
+            };
+            match install() {
+                Err(failure) if manner.best_effort => {
+                    warn(&failure.told().0);
+                    warn("note: what is told above was not done; with --best-effort that is no failure\n");
+                    Ok(())
+                }
+                done => done,
+            }
         }
         Command::Uninstall { place, writing, output } => change::uninstall(&place, &writing, output.output),
         Command::Status { settings, entries, place, output } => {
