@@ -10,13 +10,13 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::super::Form;
 use super::super::output::{Failure, warn};
-use super::super::{Form, Settings};
 use super::tell::{self, Done};
 use super::token::{self, Making};
 use super::wanted::{self, Wanted};
-use super::{Entries, Place, Writing, change, configuration, daemon, discovered};
-use crate::config::Environment;
+use super::{Entries, Place, Writing, change, daemon, discovered};
+use crate::config::Config;
 use crate::containerd::{Action, Discovery, Outcome};
 use crate::error::chain;
 
@@ -30,8 +30,8 @@ const LOOKS_PER_REPAIR: u32 = 12;
 
 /// What is to be kept installed.
 pub(super) struct Task<'a> {
-    pub(super) settings: Settings,
-    pub(super) environment: &'a Environment,
+    /// Reads the configuration, as it is now.
+    pub(super) configuration: &'a dyn Fn() -> Result<Config, Failure>,
     pub(super) entries: Entries,
     pub(super) place: Place,
     pub(super) writing: Writing,
@@ -58,7 +58,7 @@ pub(super) fn run(task: &Task<'_>) -> Result<(), Failure> {
     let mut signals = Signals::new().map_err(|error| {
         Failure::runtime(format!("cannot wait for signals: {error}"), "check the limits of the node")
     })?;
-    let config = configuration(&task.settings, task.environment)?;
+    let config = (task.configuration)()?;
     discovered(&task.place)?;
     // The daemon may need it before it can be ready.
     config.client_token_file.as_deref().map(|path| token::token(path, task.making)).transpose()?;
@@ -93,7 +93,7 @@ pub(super) fn run(task: &Task<'_>) -> Result<(), Failure> {
 impl Task<'_> {
     /// Asks the daemon, and installs where something has changed.
     fn look(&self, progress: &mut Progress) -> Result<(), Failure> {
-        let config = configuration(&self.settings, self.environment)?;
+        let config = (self.configuration)()?;
         let Some(status) = daemon::status(config.admin) else { return Ok(()) };
         let token = config.client_token_file.as_deref().map(|path| token::token(path, self.making)).transpose()?;
         let repair = progress.looks.is_multiple_of(LOOKS_PER_REPAIR);
