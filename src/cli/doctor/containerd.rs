@@ -19,7 +19,7 @@ pub(super) fn examine(config: &Config, place: &Place, domains: &[RegistryHost], 
                 continue;
             }
             Kind::CriDisabled => Sign::CriDisabled,
-            Kind::NoConfigPath => Sign::NoConfigPath,
+            Kind::NoConfigPath | Kind::Elsewhere => Sign::NoConfigPath,
             Kind::JoinedConfigPath => Sign::JoinedConfigPath,
             Kind::LegacyRegistry => Sign::LegacyRegistry,
             Kind::Rewritten => Sign::Rewritten,
