@@ -16,7 +16,7 @@ use clap::{Args, Subcommand};
 use super::output::Failure;
 use super::{Output, Settings};
 use crate::config::{Config, Environment, Loaded, load};
-use crate::containerd::{Discovery, Entry, Lookup, NodeError, Record, State, discover};
+use crate::containerd::{Discovery, Entry, Lookup, NodeError, Record, discover};
 use crate::error::chain;
 use wanted::Wanted;
 
@@ -120,11 +120,6 @@ struct Writing {
     dry_run: bool,
 }
 
-/// How the entry of a domain is, in words.
-pub(super) fn in_words(state: &State) -> String {
-    tell::state(state)
-}
-
 /// The entry that 'hosts install' would write.
 pub(super) fn entry(config: &Config, found: &Discovery) -> Result<Entry, String> {
     wanted::entry(config, found)
@@ -134,7 +129,7 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
     match arguments.command {
         Command::Install { settings, entries, place, writing, making, wait, output } => {
             let config = configuration(&settings, environment)?;
-            let found = discovered(&place)?;
+            let found = discovered(&place, &config)?;
             if let Some(seconds) = wait {
                 daemon::wait_until_ready(config.admin, Duration::from_secs(seconds))?;
             }
@@ -148,7 +143,7 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
         Command::Uninstall { place, writing, output } => change::uninstall(&place, &writing, output.output),
         Command::Status { settings, entries, place, output } => {
             let config = configuration(&settings, environment)?;
-            let found = discover(&place.lookup());
+            let found = discover(&place.lookup(Some(mirror(&config))));
             let wanted = Wanted::new(&config, &entries, &found)?;
             let states =
                 wanted.domains.iter().map(|(domain, server)| found.certs_dir.state(domain, &wanted.entry, server));
@@ -156,7 +151,7 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
         }
         Command::Print { settings, entries, place, output } => {
             let config = configuration(&settings, environment)?;
-            let found = discover(&place.lookup());
+            let found = discover(&place.lookup(Some(mirror(&config))));
             let wanted = Wanted::new(&config, &entries, &found)?;
             tell::files(&found, &wanted, output.output)
         }
@@ -172,8 +167,10 @@ impl Writing {
 }
 
 impl Place {
-    pub(super) fn lookup(&self) -> Lookup {
-        Lookup { certs_dir: self.certs_dir.clone(), config: self.containerd_config.clone(), ..Lookup::default() }
+    /// Where to look, for entries that lead to this mirror.
+    pub(super) fn lookup(&self, mirror: Option<String>) -> Lookup {
+        let (certs_dir, config) = (self.certs_dir.clone(), self.containerd_config.clone());
+        Lookup { certs_dir, config, mirror, ..Lookup::default() }
     }
 }
 
@@ -183,10 +180,19 @@ fn configuration(settings: &Settings, environment: &Environment) -> Result<Confi
     Ok(config)
 }
 
+/// Where entries lead.
+pub(super) fn mirror(config: &Config) -> String {
+    wanted::bare(config).mirror().to_owned()
+}
+
 /// Where entries go; a refusal where containerd would not read them.
-fn discovered(place: &Place) -> Result<Discovery, Failure> {
-    let found = discover(&place.lookup());
-    if found.findings.is_empty() { Ok(found) } else { Err(tell::refusal(&found)) }
+fn discovered(place: &Place, config: &Config) -> Result<Discovery, Failure> {
+    let found = discover(&place.lookup(Some(mirror(config))));
+    if found.findings.iter().any(|finding| finding.kind.is_in_the_way()) {
+        Err(tell::refusal(&found))
+    } else {
+        Ok(found)
+    }
 }
 
 fn failure(error: &NodeError) -> Failure {

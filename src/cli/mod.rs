@@ -57,6 +57,8 @@ enum Command {
         /// Where root of this node asks for logins (`credential-provider`); its directory must be there.
         #[arg(long, value_name = "PATH", env = login::SOCKET_VARIABLE, default_value = crate::logins::SOCKET)]
         login_socket: PathBuf,
+        #[command(flatten)]
+        place: hosts::Place,
     },
     /// Report everything that is wrong with the configuration, and print it as it takes effect; offline.
     Check {
@@ -185,8 +187,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let environment = Environment::of_process();
     let result = match cli.command {
-        Command::Serve { settings, login_socket } => {
-            serve::run(&settings.config, environment, settings.overlay(), login_socket)
+        Command::Serve { settings, login_socket, place } => {
+            serve::run(&settings.config, environment, settings.overlay(), login_socket, place.lookup(None))
         }
         Command::Check { settings, output } => {
             check::run(&settings.config, &environment, &settings.overlay(), output.output)

@@ -148,6 +148,8 @@ signs! {
     LegacyRegistry,
     /// The directory of `hosts.toml` files is rewritten at each start.
     Rewritten,
+    /// A file of containerd's configuration is newer than the containerd that runs.
+    ContainerdNotRestarted,
     /// Our entry does not stand in a `hosts.toml`.
     HostsEntry,
     /// Pulls do not reach the daemon.

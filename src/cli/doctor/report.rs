@@ -165,8 +165,11 @@ impl Finding {
 
 /// The answer for programs.
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Answer<'a> {
     ok: bool,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    not_seen: &'a [&'static str],
     findings: &'a [Finding],
 }
 
@@ -177,12 +180,14 @@ pub(super) struct Report {
     colour: bool,
     section: String,
     findings: Vec<Finding>,
+    /// What should have been looked at and could not be.
+    not_seen: Vec<&'static str>,
 }
 
 impl Report {
     pub(super) fn new(form: Form, no_colour: bool) -> Self {
         let colour = !no_colour && form == Form::Text && io::stdout().is_terminal();
-        Self { form, colour, section: String::new(), findings: Vec::new() }
+        Self { form, colour, section: String::new(), findings: Vec::new(), not_seen: Vec::new() }
     }
 
     pub(super) fn section(&mut self, name: &str) {
@@ -203,12 +208,17 @@ impl Report {
         }
     }
 
+    /// Something that decides on pulls cannot be seen from here, which the last sentence says.
+    pub(super) fn not_seen(&mut self, what: &'static str) {
+        self.not_seen.push(what);
+    }
+
     pub(super) fn failures(&self) -> usize {
         self.findings.iter().filter(|finding| finding.outcome == Outcome::Failed).count()
     }
 
     pub(super) fn answer(&self) -> Answer<'_> {
-        Answer { ok: self.failures() == 0, findings: &self.findings }
+        Answer { ok: self.failures() == 0, not_seen: &self.not_seen, findings: &self.findings }
     }
 
     /// One sentence at the end.
@@ -216,17 +226,28 @@ impl Report {
         if self.form == Form::Json {
             return Ok(());
         }
-        print(&match self.failures() {
+        print(&self.conclusion())
+    }
+
+    fn conclusion(&self) -> String {
+        let mut text = match self.failures() {
             0 => "\nEverything that was looked at works.\n".to_owned(),
             1 => "\nOne step failed; the lines under it say who has to act.\n".to_owned(),
             failures => format!("\n{failures} steps failed; begin with the first, the others may follow from it.\n"),
-        })
+        };
+        for what in &self.not_seen {
+            text.push_str(&format!("Not known from here: {what}.\n"));
+        }
+        text
     }
 
     fn lines(&self, finding: &Finding) -> String {
         let (word, colour) = finding.outcome.sign();
         let mut text = format!("  {}  {}: {}\n", self.painted(colour, word), finding.step, finding.text);
-        let mut line = |name: &str, content: &str| text.push_str(&format!("        {name}{content}\n"));
+        // Lines to paste stay below each other.
+        let mut line = |name: &str, content: &str| {
+            text.push_str(&format!("        {name}{}\n", content.replace('\n', "\n        ")));
+        };
         let particulars = finding.particulars();
         if !particulars.is_empty() {
             line("", &particulars);
@@ -259,7 +280,13 @@ mod tests {
 
     #[test]
     fn a_failure_says_who_why_and_what_to_do_and_colour_only_paints_the_word() {
-        let mut report = Report { form: Form::Json, colour: false, section: String::new(), findings: Vec::new() };
+        let mut report = Report {
+            form: Form::Json,
+            colour: false,
+            section: String::new(),
+            findings: Vec::new(),
+            not_seen: Vec::new(),
+        };
         let finding = Finding::failed("token file", "it is not there", Sign::TokenFile);
         let plain = report.lines(&finding);
         assert!(plain.starts_with("  FAIL  token file: it is not there\n        who:   node\n"), "{plain}");

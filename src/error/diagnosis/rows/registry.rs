@@ -129,7 +129,7 @@ pub(super) const REGISTRY: &[Row] = &[
     sign(Sign::DaemonNotReady, Node, [
         "`doctor`: the daemon is not ready",
         "an instance has no login in the running daemon",
-        "look at last_error on its status page; if `doctor` succeeds where it fails, restart it",
+        "look at lastError on its status page; if `doctor` succeeds where it fails, restart it",
         "look at its status page",
     ]),
     sign(Sign::DomainNotServed, Node, [
@@ -146,7 +146,8 @@ pub(super) const REGISTRY: &[Row] = &[
     ]),
     sign(Sign::NoConfigPath, Node, [
         "`doctor`: containerd has no config_path",
-        "containerd before 2.2 reads no hosts.toml unless it is told where they are",
+        "containerd before 2.2 reads no hosts.toml unless it is told where they are, and later ones neither beside \
+         registry.mirrors",
         "set config_path to /etc/containerd/certs.d in containerd's config.toml and restart containerd",
         "set config_path of containerd",
     ]),
@@ -168,10 +169,17 @@ pub(super) const REGISTRY: &[Row] = &[
         "put the mirror into /etc/rancher/*/registries.yaml, which `doctor` prints, and restart the distribution",
         "use registries.yaml",
     ]),
+    sign(Sign::ContainerdNotRestarted, Node, [
+        "`doctor`: containerd was not restarted",
+        "its configuration was changed after its start, and it reads that only then; a hosts.toml it reads at every pull",
+        "restart containerd (systemctl restart containerd); containers go on running",
+        "restart containerd",
+    ]),
     sign(Sign::HostsEntry, Node, [
         "`doctor`: a domain is not sent to the daemon",
-        "our entry is not in its hosts.toml, or containerd finds another file first",
-        "run `acr-pull-proxy hosts install`, which changes nothing but our own entry",
+        "our entry is not in its hosts.toml, was changed by hand, or containerd finds another file first",
+        "run `acr-pull-proxy hosts install`, which changes nothing but our own entry; with --force also where that was \
+         changed by hand",
         "run hosts install",
     ]),
     sign(Sign::PullsElsewhere, Node, [
