@@ -63,7 +63,6 @@ impl Upstream {
                     uri = self.admit(next.map_err(|source| UpstreamError::RedirectMalformed { host, source })?)?;
                 }
                 StatusCode::FORBIDDEN => return Err(FollowError::Stale(refused(host, response, budget).await)),
-                StatusCode::NOT_FOUND => return Err(UpstreamError::NotFound { host, message: None }.into()),
                 _ => return Err(refused(host, response, budget).await.into()),
             }
         }

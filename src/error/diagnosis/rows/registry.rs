@@ -79,7 +79,7 @@ pub(super) const REGISTRY: &[Row] = &[
         "the client tries again",
     ]),
     sign(Sign::RegistryFailed, Cloud, [
-        "`status 5xx from` a registry or bucket",
+        "`status 5xx from` a registry or bucket, also as `SlowDown`",
         "a failure inside the cloud",
         "wait: the client tries again; if it goes on, open a ticket with the request id",
         "the client tries again",
