@@ -49,8 +49,8 @@ impl Discovery {
     #[must_use]
     pub fn judge(&self, domains: &[RegistryHost], entry: &Entry) -> Judgement {
         let domains: Vec<_> = domains.iter().map(|domain| self.judge_domain(domain, entry)).collect();
-        let all_good = domains.iter().all(|judged| judged.grade == Grade::Good);
-        let findings = self.findings.iter().filter(|finding| finding.kind != Kind::Rewritten || !all_good);
+        // Where domains are known, each of them says what came of it.
+        let findings = self.findings.iter().filter(|finding| finding.kind != Kind::Rewritten || domains.is_empty());
         Judgement { findings: findings.cloned().collect(), domains }
     }
 

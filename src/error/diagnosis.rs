@@ -134,18 +134,26 @@ signs! {
     BucketRefused,
     /// An answer of the registry that breaks the protocol.
     RegistryUnreadable,
+    /// What reached a client is not what its digest says.
+    WrongBytes,
+    /// A body broke off on its way to a client.
+    BodyCut,
     /// The daemon ends.
     Interrupted,
     /// The node's clock is wrong.
     ClockSkew,
     /// The daemon does not answer.
     DaemonSilent,
+    /// The daemon answers, and no TLS comes about with it.
+    DaemonTls,
     /// A caller does not know the client token.
     ClientToken,
     /// The daemon answers and has no login.
     DaemonNotReady,
     /// The daemon does not serve a domain that is configured.
     DomainNotServed,
+    /// The daemon refused a newer configuration.
+    ReloadRefused,
     /// containerd runs without its CRI plugin.
     CriDisabled,
     /// containerd has no `config_path`.

@@ -1,5 +1,6 @@
 //! What was found, for people and for programs.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
@@ -57,9 +58,9 @@ pub(super) struct Finding {
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    who: Option<&'static str>,
+    who: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    cause: Option<&'static str>,
+    cause: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fix: Option<String>,
 }
@@ -112,8 +113,8 @@ impl Finding {
 
     /// Who, cause and fix of a row; the row's own fix with general words where there is no better one.
     pub(super) fn because(mut self, row: &'static Row, fix: Option<String>) -> Self {
-        self.who = Some(row.who.as_str());
-        self.cause = Some(row.cause);
+        self.who = Some(row.who.as_str().into());
+        self.cause = Some(row.cause.into());
         self.fix = Some(fix.unwrap_or_else(|| row.fix(&Names::default()).into_owned()));
         self
     }
@@ -121,6 +122,11 @@ impl Finding {
     /// The same with other words for what to do.
     pub(super) fn fix(self, fix: impl Into<String>) -> Self {
         Self { fix: Some(fix.into()), ..self }
+    }
+
+    /// The same with somebody else's word on who has to act and on the cause, as far as there is one.
+    pub(super) fn said(self, who: Option<String>, cause: Option<String>) -> Self {
+        Self { who: who.map(Cow::Owned), cause: cause.map(Cow::Owned), ..self }
     }
 
     /// The same as a warning, where it failed and something else does its work.
@@ -252,9 +258,12 @@ impl Report {
         if !particulars.is_empty() {
             line("", &particulars);
         }
-        if let (Some(who), Some(cause), Some(fix)) = (finding.who, finding.cause, &finding.fix) {
-            line("who:   ", who);
-            line("cause: ", cause);
+        for (name, content) in [("who:   ", &finding.who), ("cause: ", &finding.cause)] {
+            if let Some(content) = content {
+                line(name, content);
+            }
+        }
+        if let Some(fix) = &finding.fix {
             line("fix:   ", fix);
         }
         text

@@ -9,7 +9,7 @@ const ANY: &[&str] = &[];
 /// What the last role calls.
 const OF_LOGIN: &[&str] = &["GetAuthorizationToken", "ListInstanceEndpoint"];
 
-/// The order matters: the first row that fits is taken.
+/// The order matters: of the rows of one API, and then of those of any, the first that fits is taken.
 #[rustfmt::skip]
 pub(super) const CODES: &[Row] = &[
     code(&["AssumeRoleWithOIDC"], &["NoPermission"], NodeAccount, [
@@ -19,19 +19,6 @@ pub(super) const CODES: &[Row] = &[
          subject of the token; `policy` prints it",
         "let A's role trust the pod's token",
     ]),
-    code(OF_LOGIN, &["NoPrivilege", "NoPermission"], RegistryAccount, [
-        "`NoPrivilege`, `NoPermission` of `GetAuthorizationToken` or `ListInstanceEndpoint`",
-        "the last role may not fetch a login or ask for the domains of the instance",
-        "allow cr:GetAuthorizationToken, cr:ListInstanceEndpoint and cr:PullRepository on {caller}; `policy` prints it",
-        "allow cr:GetAuthorizationToken to the role",
-    ]),
-    code(&[BEFORE_REGISTRY], &["NoPermission"], NodeAccount, [
-        "`AssumeRole: NoPermission` on the way through account A",
-        "one of two halves is missing, both before the registry's account: the right of the caller, or the trust of the role",
-        "allow sts:AssumeRole on {role} in the policy of {caller}, and name it in the trust policy of {role} under \
-         Principal.RAM: {caller}; `policy` prints both",
-        "A must allow it, and its role must trust",
-    ]),
     code(ANY, &["NoPermission"], EitherAccount, [
         "`AssumeRole: NoPermission`",
         "one of two halves is missing, and the cloud does not tell which: the right of the caller, or the trust of the \
@@ -40,22 +27,29 @@ pub(super) const CODES: &[Row] = &[
          {role} under Principal.RAM: {caller}; `policy` prints both",
         "A must allow it, and B's role must trust A",
     ]),
+    code(&[BEFORE_REGISTRY], &["NoPermission"], NodeAccount, [
+        "`AssumeRole: NoPermission` on the way through account A",
+        "one of two halves is missing, both before the registry's account: the right of the caller, or the trust of the role",
+        "allow sts:AssumeRole on {role} in the policy of {caller}, and name it in the trust policy of {role} under \
+         Principal.RAM: {caller}; `policy` prints both",
+        "A must allow it, and its role must trust",
+    ]),
     code(&["AssumeRoleWithOIDC"], &["EntityNotExist.Role"], NodeAccount, [
         "`AssumeRoleWithOIDC: EntityNotExist.Role`",
         "there is no role of that name in account A",
         "create {role} or correct rrsaRoleARN",
         "create it or correct rrsaRoleARN",
     ]),
-    code(&[BEFORE_REGISTRY], &["EntityNotExist.Role"], NodeAccount, [
-        "`AssumeRole: EntityNotExist.Role` on the way through account A",
-        "there is no role of that name in its account, which is not the registry's",
-        "create {role} or correct that hop of assumeRoleARN",
-        "create it or correct assumeRoleARN",
-    ]),
     code(ANY, &["EntityNotExist.Role"], RegistryAccount, [
         "`AssumeRole: EntityNotExist.Role`",
         "there is no role of that name",
         "create {role} or correct assumeRoleARN",
+        "create it or correct assumeRoleARN",
+    ]),
+    code(&[BEFORE_REGISTRY], &["EntityNotExist.Role"], NodeAccount, [
+        "`AssumeRole: EntityNotExist.Role` on the way through account A",
+        "there is no role of that name in its account, which is not the registry's",
+        "create {role} or correct that hop of assumeRoleARN",
         "create it or correct assumeRoleARN",
     ]),
     code(ANY, &["AuthenticationFail.NoPermission"], NodeAccount, [
@@ -209,6 +203,12 @@ pub(super) const CODES: &[Row] = &[
         "a temporary AccessKey is configured without its security token",
         "configure a key of a RAM user, or ALIBABA_CLOUD_SECURITY_TOKEN with it",
         "add the security token",
+    ]),
+    code(OF_LOGIN, &["NoPrivilege", "NoPermission"], RegistryAccount, [
+        "`NoPrivilege`, `NoPermission` of `GetAuthorizationToken` or `ListInstanceEndpoint`",
+        "the last role may not fetch a login or ask for the domains of the instance",
+        "allow cr:GetAuthorizationToken, cr:ListInstanceEndpoint and cr:PullRepository on {caller}; `policy` prints it",
+        "allow cr:GetAuthorizationToken to the role",
     ]),
     code(ANY, &["INSTANCE_NOT_EXIST"], RegistryAccount, [
         "`INSTANCE_NOT_EXIST`",

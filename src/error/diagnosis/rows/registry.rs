@@ -1,7 +1,7 @@
 //! What stops a pull behind the role chain: the registry, the bucket, and this node.
 
 use super::sign;
-use crate::error::Blame::{Client, Cloud, Node, RegistryAccount};
+use crate::error::Blame::{Client, Cloud, Network, Node, RegistryAccount};
 use crate::error::diagnosis::{Row, Sign};
 
 #[rustfmt::skip]
@@ -102,6 +102,19 @@ pub(super) const REGISTRY: &[Row] = &[
         "check what answers at {host} from this node; open a ticket if it is the registry",
         "check what answers there",
     ]),
+    sign(Sign::WrongBytes, Network, [
+        "`pull`: `Invalid digest`",
+        "the bytes that came are not those of the digest, which the daemon passes on as they are: the bucket, a blob proxy \
+         or something else on the way has other ones",
+        "pull again; if it goes on, take network.blobProxy out where it is set, and push the image again",
+        "pull again, then check network.blobProxy",
+    ]),
+    sign(Sign::BodyCut, Network, [
+        "`pull`: a body broke off",
+        "the connection to the bucket broke and could not be continued in time, or the daemon ended",
+        "pull again; if it goes on, look at the daemon's log for the digest, and at the route and MTU towards the bucket",
+        "look at the daemon's log",
+    ]),
     sign(Sign::Interrupted, Node, [
         "`the daemon is ending`",
         "the daemon was told to end",
@@ -120,6 +133,13 @@ pub(super) const REGISTRY: &[Row] = &[
         "start it (systemctl start acr-pull-proxy, or look at its pod), and check `listen` and `admin`",
         "start it",
     ]),
+    sign(Sign::DaemonTls, Node, [
+        "`doctor`: no TLS with the daemon",
+        "its certificate is of an issuer that this system does not know, for other names or out of date, or the daemon \
+         runs with another configuration and speaks no TLS",
+        "name the certificate of its issuer in tls.caFile, renew it with 127.0.0.1 among its names, or reload the daemon",
+        "check tls.caFile",
+    ]),
     sign(Sign::ClientToken, Node, [
         "`no client token was sent`, `the client token is wrong`, `the daemon has no client token yet`",
         "`clientAuth` is set, and the caller does not send the token in its file",
@@ -137,6 +157,12 @@ pub(super) const REGISTRY: &[Row] = &[
         "the daemon runs with another configuration",
         "reload it (SIGHUP), or name its configuration with --config",
         "reload it",
+    ]),
+    sign(Sign::ReloadRefused, Node, [
+        "`doctor`: a newer configuration is refused",
+        "the file was changed and cannot be used, so that the daemon goes on with the one before it",
+        "correct what is named; `check` says all of it at once",
+        "correct the configuration",
     ]),
     sign(Sign::CriDisabled, Node, [
         "`doctor`: containerd runs without its CRI plugin",
