@@ -62,13 +62,12 @@ fn entry_with(config: &Config, found: &Discovery, token: Option<Secret>) -> Resu
     if found.version.is_some_and(Version::honours_dial_timeout) {
         entry = entry.with_dial_timeout();
     }
-    if let Some(tls) = &config.tls {
-        if let Some(ca) = tls.ca_file.as_deref().filter(|ca| !ca.exists()) {
-            warn(&format!(
-                "note: {} (tls.caFile) is not there, and containerd fails every pull without it\n",
-                ca.display()
-            ));
-        }
+    let ca = config.tls.as_ref().and_then(|tls| tls.ca_file.as_deref());
+    if let Some(ca) = ca.filter(|ca| !ca.exists()) {
+        warn(&format!(
+            "note: {} (tls.caFile) is not there, and containerd fails every pull without it\n",
+            ca.display()
+        ));
     }
     match token {
         Some(token) => entry.with_token(token),
