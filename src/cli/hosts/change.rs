@@ -41,7 +41,7 @@ pub(super) fn uninstall(place: &Place, writing: &Writing, form: Form) -> Result<
         roots.dedup();
     }
     if roots.is_empty() && found.findings.iter().any(|finding| finding.kind == Kind::Unreadable) {
-        return Err(tell::refusal(&found));
+        return Err(Failure::Refused(found.findings));
     }
     let installer = Installer::new(CertsDir::new(roots), record, writing.force);
     let outcomes = if writing.dry_run { installer.plan_uninstall() } else { installer.uninstall() };
