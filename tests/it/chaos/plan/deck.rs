@@ -150,9 +150,9 @@ impl Plan {
             if self.waiting.iter().any(|waiting| waiting.sort == card.sort) {
                 continue;
             }
-            // It meets one service only; the others of the chain have other sorts of trouble too.
-            let at = if card.service == Service::Imds { 0 } else { self.waiting.len() };
-            self.waiting.insert(at, card);
+            // What comes in no other way goes before trouble that somebody else may have as well.
+            let first = matches!(card.sort, Sort::MetadataFailing | Sort::NameServerSilent | Sort::NameServerFailing);
+            self.waiting.insert(if first { 0 } else { self.waiting.len() }, card);
         }
     }
 
