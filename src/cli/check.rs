@@ -5,42 +5,33 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::Form;
-use super::output::{Failure, WRONG_USAGE, print, print_json, problems, warn};
-use crate::config::{Effective, Environment, Loaded, Overlay, Problem, Unusable, load};
+use super::output::{Failure, note, print, print_json};
+use crate::config::{Effective, Environment, Loaded, Overlay, Problem, load};
 
-/// The answer for programs.
+/// The answer for programs; one that is not content has the same keys but the last (`output`).
 #[derive(Debug, Serialize)]
 struct Answer<'a> {
     ok: bool,
     source: String,
-    problems: &'a [Problem],
+    problems: [Problem; 0],
     notes: &'a [Problem],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    config: Option<Effective>,
+    config: Effective,
 }
 
 pub(super) fn run(path: &Path, environment: &Environment, overlay: &Overlay, form: Form) -> Result<(), Failure> {
-    match (load(path, environment, overlay), form) {
-        (Ok(loaded), Form::Text) => tell(path, &loaded),
-        (Ok(Loaded { config, notes }), Form::Json) => {
+    let loaded = load(path, environment, overlay).map_err(Failure::Configuration)?;
+    match form {
+        Form::Text => tell(path, &loaded),
+        Form::Json => {
+            let Loaded { config, notes } = &loaded;
             let source = path.display().to_string();
-            print_json(&Answer { ok: true, source, problems: &[], notes: &notes, config: Some(config.effective()) })
-        }
-        (Err(unusable), Form::Text) => {
-            warn(&problems(&unusable));
-            Err(Failure::Told(WRONG_USAGE))
-        }
-        (Err(Unusable { source_name: source, problems, notes }), Form::Json) => {
-            print_json(&Answer { ok: false, source, problems: &problems, notes: &notes, config: None })?;
-            Err(Failure::Told(WRONG_USAGE))
+            print_json(&Answer { ok: true, source, problems: [], notes, config: config.effective() })
         }
     }
 }
 
 fn tell(path: &Path, loaded: &Loaded) -> Result<(), Failure> {
-    for note in &loaded.notes {
-        warn(&format!("note: {note}\n"));
-    }
+    note(&loaded.notes);
     let yaml =
         loaded.config.effective().to_yaml().map_err(|error| Failure::runtime(error, "report this as a defect"))?;
     print(&format!("# {} is good; this is what takes effect:\n{yaml}", path.display()))

@@ -5,6 +5,7 @@
 //! login leaves on standard output, which the kubelet reads and keeps in memory; nothing else holds it.
 
 use std::io::{self, Read};
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -35,12 +36,12 @@ struct Request {
     image: String,
 }
 
-pub(super) fn run(way: &Way, environment: &Environment) -> Result<(), Failure> {
+pub(super) fn run(way: &Way, config: &Path, environment: &Environment) -> Result<(), Failure> {
     let request = request(io::stdin().lock())?;
     let wanted = ImageName::parse(&request.image)
         .map(|image| Wanted { host: image.registry, repository: Some(image.repository) });
     let response = match &wanted {
-        Some(wanted) => login::obtain(wanted, way, environment)?.map(|login| with_login(wanted, &login)),
+        Some(wanted) => login::obtain(wanted, way, config, environment)?.map(|login| with_login(wanted, &login)),
         None => None,
     };
     print(&format!("{}\n", response.unwrap_or_else(without_login)))

@@ -55,10 +55,10 @@ pub(super) fn by_name(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsSt
     arguments
 }
 
-pub(super) fn run(action: Action, way: &Way, environment: &Environment) -> Result<(), Failure> {
+pub(super) fn run(action: Action, way: &Way, config: &Path, environment: &Environment) -> Result<(), Failure> {
     let answer = match action {
         Action::List => Ok("{}\n".to_owned()),
-        Action::Get => get(way, environment),
+        Action::Get => get(way, config, environment),
         Action::Store | Action::Erase => {
             // The caller may still be writing.
             subject().map(drop).and(Err(NOT_STORED.to_owned()))
@@ -70,12 +70,12 @@ pub(super) fn run(action: Action, way: &Way, environment: &Environment) -> Resul
     }
 }
 
-fn get(way: &Way, environment: &Environment) -> Result<String, String> {
+fn get(way: &Way, config: &Path, environment: &Environment) -> Result<String, String> {
     let subject = subject()?;
     let server = subject.trim();
     let Some(host) = host(server) else { return Err(NOT_FOUND.to_owned()) };
     let wanted = Wanted { host, repository: None };
-    match login::obtain(&wanted, way, environment).map_err(|failure| failure.told().0)? {
+    match login::obtain(&wanted, way, config, environment).map_err(|failure| failure.told().0)? {
         Some(login) => {
             let answer = json!({ "ServerURL": server, "Username": login.user, "Secret": login.password.expose() });
             Ok(format!("{answer}\n"))

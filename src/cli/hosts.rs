@@ -7,15 +7,18 @@ mod daemon;
 mod tell;
 mod token;
 mod wanted;
+mod watch;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, Subcommand};
 
-use super::output::Failure;
-use super::{Output, Settings};
-use crate::config::{Config, Environment, Loaded, load};
+use super::output::{Failure, warn};
+use super::usage::number;
+use super::{Form, Settings};
+use crate::config::{Config, Environment, load};
 use crate::containerd::{Discovery, Entry, Lookup, NodeError, Record, State, discover};
 use crate::error::chain;
 use wanted::Wanted;
@@ -48,10 +51,10 @@ enum Command {
         #[command(flatten)]
         making: token::Making,
         /// Wait at most this long until the daemon is ready; without it, the daemon need not run.
-        #[arg(long, value_name = "SECONDS", env = "ACR_PULL_PROXY_HOSTS_WAIT")]
+        #[arg(long, value_name = "SECONDS", env = "ACR_PULL_PROXY_HOSTS_WAIT", value_parser = number::<u64>)]
         wait: Option<u64>,
         #[command(flatten)]
-        output: Output,
+        manner: Manner,
     },
     /// Take our entries out; every file becomes what it was. Needs neither configuration nor daemon.
     Uninstall {
@@ -59,8 +62,6 @@ enum Command {
         place: Place,
         #[command(flatten)]
         writing: Writing,
-        #[command(flatten)]
-        output: Output,
     },
     /// Tell how the entry of each served domain is, and what keeps containerd from reading it.
     Status {
@@ -70,8 +71,6 @@ enum Command {
         entries: Entries,
         #[command(flatten)]
         place: Place,
-        #[command(flatten)]
-        output: Output,
     },
     /// Print the files for nodes where somebody else has to write them.
     Print {
@@ -81,8 +80,6 @@ enum Command {
         entries: Entries,
         #[command(flatten)]
         place: Place,
-        #[command(flatten)]
-        output: Output,
     },
 }
 
@@ -90,7 +87,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct Entries {
     /// Ask nobody but the daemon, also when it does not answer; without it, containerd then asks the registry itself.
-    #[arg(long, env = "ACR_PULL_PROXY_HOSTS_STRICT")]
+    #[arg(long, env = "ACR_PULL_PROXY_HOSTS_STRICT", value_parser = BoolishValueParser::new())]
     strict: bool,
 }
 
@@ -113,11 +110,23 @@ struct Writing {
     #[arg(long, value_name = "DIR", env = "ACR_PULL_PROXY_STATE_DIR")]
     state_dir: Option<PathBuf>,
     /// Replace what was changed by hand, too.
-    #[arg(long, env = "ACR_PULL_PROXY_HOSTS_FORCE")]
+    #[arg(long, env = "ACR_PULL_PROXY_HOSTS_FORCE", value_parser = BoolishValueParser::new())]
     force: bool,
     /// Change nothing, print what would change.
-    #[arg(long, env = "ACR_PULL_PROXY_HOSTS_DRY_RUN")]
+    #[arg(long, env = "ACR_PULL_PROXY_HOSTS_DRY_RUN", value_parser = BoolishValueParser::new())]
     dry_run: bool,
+}
+
+/// What becomes of an installation that cannot be done now, or not in full.
+#[derive(Debug, Clone, Copy, Args)]
+struct Manner {
+    /// Stay until SIGTERM: install each domain once the daemon has a login for it, and again when the daemon serves other
+    /// domains, when the configuration changes, and where an entry was taken away.
+    #[arg(long, env = "ACR_PULL_PROXY_HOSTS_WATCH", value_parser = BoolishValueParser::new(), conflicts_with_all = ["wait", "dry_run", "rotate_token"])]
+    watch: bool,
+    /// Tell what cannot be installed, and end with success all the same; for whoever starts the daemon next.
+    #[arg(long, env = "ACR_PULL_PROXY_HOSTS_BEST_EFFORT", value_parser = BoolishValueParser::new(), conflicts_with = "watch")]
+    best_effort: bool,
 }
 
 /// How the entry of a domain is, in words.
@@ -130,35 +139,54 @@ pub(super) fn entry(config: &Config, found: &Discovery) -> Result<Entry, String>
     wanted::entry(config, found)
 }
 
-pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), Failure> {
+pub(super) fn run(arguments: Arguments, path: &Path, environment: &Environment, form: Form) -> Result<(), Failure> {
+    let configuration = |settings: &Settings| {
+        let loaded = load(path, environment, &settings.overlay()).map_err(Failure::Configuration)?;
+        Ok(loaded.config)
+    };
     match arguments.command {
-        Command::Install { settings, entries, place, writing, making, wait, output } => {
-            let config = configuration(&settings, environment)?;
-            let found = discovered(&place)?;
-            if let Some(seconds) = wait {
-                daemon::wait_until_ready(config.admin, Duration::from_secs(seconds))?;
+        Command::Install { settings, entries, place, writing, making, wait, manner } => {
+            if manner.watch {
+                let configuration = &|| configuration(&settings);
+                return watch::run(&watch::Task { configuration, entries, place, writing, making, form });
             }
+            let config = configuration(&settings)?;
             let token = config.client_token_file.as_deref().map(|path| match writing.dry_run {
                 true => token::placeholder(path, making),
                 false => token::token(path, making),
             });
-            let wanted = Wanted::with_token(&config, &entries, &found, token.transpose()?)?;
-            change::install(&wanted, &found, &place, &writing, output.output)
+            let token = token.transpose()?;
+            let install = || {
+                let found = discovered(&place)?;
+                if let Some(seconds) = wait {
+                    daemon::wait_until_ready(config.admin, Duration::from_secs(seconds))?;
+                }
+                let wanted = Wanted::with_token(&config, &entries, &found, token)?;
+                change::install(&wanted, &found, &place, &writing, form)
+            };
+            match install() {
+                Err(failure) if manner.best_effort => {
+                    failure.report(form);
+                    warn("note: what is told above was not done; with --best-effort that is no failure\n");
+                    Ok(())
+                }
+                done => done,
+            }
         }
-        Command::Uninstall { place, writing, output } => change::uninstall(&place, &writing, output.output),
-        Command::Status { settings, entries, place, output } => {
-            let config = configuration(&settings, environment)?;
+        Command::Uninstall { place, writing } => change::uninstall(&place, &writing, form),
+        Command::Status { settings, entries, place } => {
+            let config = configuration(&settings)?;
             let found = discover(&place.lookup());
             let wanted = Wanted::new(&config, &entries, &found)?;
             let states =
                 wanted.domains.iter().map(|(domain, server)| found.certs_dir.state(domain, &wanted.entry, server));
-            tell::status(&found, states.collect(), output.output)
+            tell::status(&found, states.collect(), form)
         }
-        Command::Print { settings, entries, place, output } => {
-            let config = configuration(&settings, environment)?;
+        Command::Print { settings, entries, place } => {
+            let config = configuration(&settings)?;
             let found = discover(&place.lookup());
             let wanted = Wanted::new(&config, &entries, &found)?;
-            tell::files(&found, &wanted, output.output)
+            tell::files(&found, &wanted, form)
         }
     }
 }
@@ -177,16 +205,10 @@ impl Place {
     }
 }
 
-fn configuration(settings: &Settings, environment: &Environment) -> Result<Config, Failure> {
-    let Loaded { config, .. } =
-        load(&settings.config, environment, &settings.overlay()).map_err(Failure::Configuration)?;
-    Ok(config)
-}
-
 /// Where entries go; a refusal where containerd would not read them.
 fn discovered(place: &Place) -> Result<Discovery, Failure> {
     let found = discover(&place.lookup());
-    if found.findings.is_empty() { Ok(found) } else { Err(tell::refusal(&found)) }
+    if found.findings.is_empty() { Ok(found) } else { Err(Failure::Refused(found.findings)) }
 }
 
 fn failure(error: &NodeError) -> Failure {

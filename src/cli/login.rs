@@ -5,13 +5,13 @@
 
 mod alone;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::timeout;
 
 use super::output::Failure;
-use crate::config::{DEFAULT_PATH, Environment};
+use crate::config::Environment;
 use crate::logins::{self, Answer, Login, SOCKET, Wanted};
 
 /// The variable that stands for `--login-socket`.
@@ -27,17 +27,19 @@ pub(super) struct Way {
     /// The socket of the running daemon; without one, the configuration says what to do.
     #[arg(long, value_name = "PATH", env = SOCKET_VARIABLE, default_value = SOCKET)]
     login_socket: PathBuf,
-    /// The configuration, for where no daemon answers.
-    #[arg(long, value_name = "PATH", env = "ACR_PULL_PROXY_CONFIG", default_value = DEFAULT_PATH)]
-    config: PathBuf,
 }
 
 /// Gets the login, or `None` where the registry is not served.
-pub(super) fn obtain(wanted: &Wanted, way: &Way, environment: &Environment) -> Result<Option<Login>, Failure> {
+pub(super) fn obtain(
+    wanted: &Wanted,
+    way: &Way,
+    config: &Path,
+    environment: &Environment,
+) -> Result<Option<Login>, Failure> {
     super::runtime()?.block_on(async {
         let answer = match logins::ask(&way.login_socket, wanted).await {
             Ok(Answer::NotKnown) | Err(_) => {
-                let asked = timeout(CHAIN_TIME, alone::ask(wanted, &way.config, environment)).await;
+                let asked = timeout(CHAIN_TIME, alone::ask(wanted, config, environment)).await;
                 asked.unwrap_or_else(|_| {
                     let what = format!("no login within {} s", CHAIN_TIME.as_secs());
                     Err(Failure::runtime(what, "see which hop is slow with `acr-pull-proxy doctor`"))

@@ -17,16 +17,17 @@ mod process;
 mod pull;
 mod serve;
 mod service_manager;
+mod usage;
 mod version;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{DEFAULT_PATH, Environment, Overlay};
+use crate::config::{DEFAULT_PATH, Environment, Overlay, address};
 use crate::telemetry::logs;
 
 /// Pulls images of other accounts' ACR instances through this node.
@@ -40,12 +41,25 @@ use crate::telemetry::logs;
     arg_required_else_help = true,
     after_help = "Examples:\n  \
         acr-pull-proxy check --config ./config.yaml\n  \
-        acr-pull-proxy serve --config /etc/acr-pull-proxy --log-format text\n\n\
+        acr-pull-proxy serve --config ./config.yaml --log-format text\n\n\
         Exit codes: 0 done, 1 failed at run time, 2 wrong usage or configuration."
 )]
 struct Cli {
+    #[command(flatten)]
+    everywhere: Everywhere,
     #[command(subcommand)]
     command: Command,
+}
+
+/// What may be said of every command, before it or behind it.
+#[derive(Debug, Args)]
+struct Everywhere {
+    /// Our YAML file, a file with the ConfigMap acr-configuration, or a directory where that is mounted.
+    #[arg(long, global = true, value_name = "PATH", env = "ACR_PULL_PROXY_CONFIG", default_value = DEFAULT_PATH)]
+    config: PathBuf,
+    /// The form of an answer, or of the failure in its place.
+    #[arg(long, global = true, value_enum, value_name = "FORM", env = output::VARIABLE, default_value_t)]
+    output: Form,
 }
 
 #[derive(Debug, Subcommand)]
@@ -59,12 +73,7 @@ enum Command {
         login_socket: PathBuf,
     },
     /// Report everything that is wrong with the configuration, and print it as it takes effect; offline.
-    Check {
-        #[command(flatten)]
-        settings: Settings,
-        #[command(flatten)]
-        output: Output,
-    },
+    Check(Settings),
     /// Send containerd's pulls of the served domains to the daemon, or no longer.
     Hosts(hosts::Arguments),
     /// Walk the way of a pull step by step, and say of each step how it went and, where it failed, who must do what.
@@ -73,8 +82,6 @@ enum Command {
         questions: doctor::Questions,
         #[command(flatten)]
         settings: Settings,
-        #[command(flatten)]
-        output: Output,
     },
     /// Pull a whole image through the running daemon, verify every digest, and keep nothing.
     Pull {
@@ -85,8 +92,6 @@ enum Command {
         through: pull::Through,
         #[command(flatten)]
         settings: Settings,
-        #[command(flatten)]
-        output: Output,
     },
     /// Print the trust policies and permission policies that the configuration needs, ready to paste; offline.
     Policy {
@@ -94,17 +99,11 @@ enum Command {
         settings: Settings,
         #[command(flatten)]
         account: policy::ServiceAccount,
-        #[command(flatten)]
-        output: Output,
     },
     /// Print our configuration for an acr-configuration, and name every key of it that has no effect here; offline.
-    Convert {
-        /// A file with the ConfigMap acr-configuration, a directory where it is mounted, or the managed add-on's JSON.
-        #[arg(long, value_name = "PATH", env = "ACR_PULL_PROXY_CONFIG", default_value = DEFAULT_PATH)]
-        config: PathBuf,
-        #[command(flatten)]
-        output: Output,
-    },
+    ///
+    /// It takes the managed add-on's JSON as well.
+    Convert,
     /// Answer the kubelet, which runs this as an image credential provider, on standard input and output.
     CredentialProvider(login::Way),
     /// Answer docker, podman and skopeo, which run this as docker-credential-acr-pull-proxy.
@@ -116,7 +115,7 @@ enum Command {
         way: login::Way,
     },
     /// Print version, commit and build target.
-    Version(Output),
+    Version,
     /// Print completions for a shell; for packages.
     #[command(hide = true)]
     Completions {
@@ -131,14 +130,11 @@ enum Command {
 /// Flags that stand over the configuration; each beats its environment variable, which beats the file.
 #[derive(Debug, Args)]
 struct Settings {
-    /// Our YAML file, a file with the ConfigMap acr-configuration, or a directory where that is mounted.
-    #[arg(long, value_name = "PATH", env = "ACR_PULL_PROXY_CONFIG", default_value = DEFAULT_PATH)]
-    config: PathBuf,
     /// Where pulls come in.
-    #[arg(long, value_name = "ADDRESS:PORT", env = "ACR_PULL_PROXY_LISTEN")]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "ACR_PULL_PROXY_LISTEN", value_parser = address)]
     listen: Option<SocketAddr>,
     /// Where metrics, health and the status page are.
-    #[arg(long, value_name = "ADDRESS:PORT", env = "ACR_PULL_PROXY_ADMIN")]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "ACR_PULL_PROXY_ADMIN", value_parser = address)]
     admin: Option<SocketAddr>,
     /// The least important level that is logged: error, warn, info, debug or trace.
     #[arg(long, value_name = "LEVEL", env = "ACR_PULL_PROXY_LOG_LEVEL")]
@@ -154,13 +150,6 @@ impl Settings {
     }
 }
 
-#[derive(Debug, Args)]
-struct Output {
-    /// The form of the answer.
-    #[arg(long, value_enum, value_name = "FORM", env = "ACR_PULL_PROXY_OUTPUT", default_value_t)]
-    output: Form,
-}
-
 /// The form of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 enum Form {
@@ -174,44 +163,49 @@ enum Form {
 /// Runs the command that `arguments` name, the program's own name first.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     process::keep_memory_private();
-    let cli = match Cli::try_parse_from(docker_credential::by_name(arguments)) {
-        Ok(cli) => cli,
-        Err(error) => {
-            // Help and version were asked for and are no error; clap knows which stream each belongs to. Should that
-            // stream be gone, there is nobody to tell.
-            error.print().ok();
-            return if error.use_stderr() { ExitCode::from(output::WRONG_USAGE) } else { ExitCode::SUCCESS };
-        }
-    };
     let environment = Environment::of_process();
-    let result = match cli.command {
-        Command::Serve { settings, login_socket } => {
-            serve::run(&settings.config, environment, settings.overlay(), login_socket)
+    let arguments = docker_credential::by_name(arguments);
+    match usage::parse(&arguments, &environment) {
+        Ok(Cli { everywhere: Everywhere { config, output }, command }) => {
+            // Where the callers define what is said, they define how a failure is said, too.
+            let form = if command.speaks_a_protocol() { Form::Text } else { output };
+            match command.run(&config, environment, output) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(failure) => failure.report(form),
+            }
         }
-        Command::Check { settings, output } => {
-            check::run(&settings.config, &environment, &settings.overlay(), output.output)
+        Err(code) => code,
+    }
+}
+
+impl Command {
+    /// Whether standard output belongs to a protocol of others.
+    const fn speaks_a_protocol(&self) -> bool {
+        matches!(self, Self::CredentialProvider(_) | Self::DockerCredential { .. })
+    }
+
+    fn run(self, config: &Path, environment: Environment, form: Form) -> Result<(), output::Failure> {
+        match self {
+            Self::Serve { settings, login_socket } => serve::run(config, environment, settings.overlay(), login_socket),
+            Self::Check(settings) => check::run(config, &environment, &settings.overlay(), form),
+            Self::Hosts(arguments) => hosts::run(arguments, config, &environment, form),
+            Self::Doctor { questions, settings } => {
+                doctor::run(config, &environment, &settings.overlay(), &questions, form)
+            }
+            Self::Pull { image, through, settings } => {
+                let configured = || pull::settings(config, &environment, &settings.overlay());
+                pull::run(&image, &through, configured, form)
+            }
+            Self::Policy { settings, account } => {
+                policy::run(config, &environment, &settings.overlay(), &account, form)
+            }
+            Self::Convert => convert::run(config, form),
+            Self::CredentialProvider(way) => credential_provider::run(&way, config, &environment),
+            Self::DockerCredential { action, way } => docker_credential::run(action, &way, config, &environment),
+            Self::Version => version::run(form),
+            Self::Completions { shell } => documents::completions(shell),
+            Self::Man => documents::manual(),
         }
-        Command::Hosts(arguments) => hosts::run(arguments, &environment),
-        Command::Doctor { questions, settings, output } => {
-            doctor::run(&settings.config, &environment, &settings.overlay(), &questions, output.output)
-        }
-        Command::Pull { image, through, settings, output } => {
-            let configured = || pull::settings(&settings.config, &environment, &settings.overlay());
-            pull::run(&image, &through, configured, output.output)
-        }
-        Command::Policy { settings, account, output } => {
-            policy::run(&settings.config, &environment, &settings.overlay(), &account, output.output)
-        }
-        Command::Convert { config, output } => convert::run(&config, output.output),
-        Command::CredentialProvider(way) => credential_provider::run(&way, &environment),
-        Command::DockerCredential { action, way } => docker_credential::run(action, &way, &environment),
-        Command::Version(output) => version::run(output.output),
-        Command::Completions { shell } => documents::completions(shell),
-        Command::Man => documents::manual(),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
     }
 }
 

@@ -94,8 +94,11 @@ pub(super) fn run(
         Form::Json => Progress::silent(),
     };
     let result = runtime.block_on(image::pull(&mirror, &image, &progress));
+    let failure = |error: &PullError| Failure::runtime(format!("{name} cannot be pulled: {error}"), error.next);
     match (&result, form) {
-        (result, Form::Json) => {
+        (Ok(pulled), Form::Text) => print(&summary(name, pulled)),
+        (Err(error), Form::Text) => Err(failure(error)),
+        (_, Form::Json) => {
             print_json(&Answer {
                 ok: result.is_ok(),
                 image: name,
@@ -103,10 +106,8 @@ pub(super) fn run(
                 pulled: result.as_ref().ok(),
                 error: result.as_ref().err(),
             })?;
-            if result.is_ok() { Ok(()) } else { Err(Failure::Told(super::output::FAILED)) }
+            result.map(drop).map_err(|error| failure(&error).after_answer())
         }
-        (Ok(pulled), Form::Text) => print(&summary(name, pulled)),
-        (Err(error), Form::Text) => Err(Failure::runtime(format!("{name} cannot be pulled: {error}"), error.next)),
     }
 }
 

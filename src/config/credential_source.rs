@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use super::environment::Environment;
+use super::file::absolute_path;
 use super::reader::{Field, Section};
 use super::{CredentialSource, Rrsa};
 use crate::credentials::plan::{Base, OidcProviderArn, RoleArn};
@@ -126,7 +127,8 @@ fn access_key(section: &Section<'_>) -> Option<Base> {
     let inline = pair(section, [("customAccessKey", id), ("customAccessKeySecret", secret)]);
     let files = pair(section, [("customAccessKeyFile", id_file), ("customAccessKeySecretFile", secret_file)]);
     if let Some((id, secret)) = files {
-        return Some(Base::AccessKeyFile { id: id.text()?.into(), secret: secret.text()?.into() });
+        let (id, secret) = (absolute_path(&id), absolute_path(&secret));
+        return Some(Base::AccessKeyFile { id: id?, secret: secret? });
     }
     let (id, secret) = inline?;
     secret.note(

@@ -1,8 +1,8 @@
 //! YAML text as a tree that remembers its lines and keeps every scalar as it was written.
 //!
 //! The tree knows no types: `0123` stays `0123`, so that an id or a key never turns into a number on its way. JSON is
-//! read too, being YAML. Anchors, aliases and a second document are refused: no configuration needs them, and an alias
-//! can blow up to any size. There is no `Debug`, since a scalar may be a secret.
+//! read too, being YAML. Aliases and a second document are refused: no configuration needs them, and an alias can blow up
+//! to any size. There is no `Debug`, since a scalar may be a secret.
 
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span};
 

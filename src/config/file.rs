@@ -1,5 +1,6 @@
 //! Our own format (contract section 2). Every key of it is read and checked here, in the order of the documentation.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::client_token::client_token;
@@ -8,7 +9,11 @@ use super::instance;
 use super::problem::{Findings, Place};
 use super::reader::{Field, Section};
 use super::settings::Settings;
-use super::{Config, Tls, load::Overlay, value};
+use super::{
+    Config, Tls,
+    load::{Overlay, read_limited},
+    value,
+};
 use crate::cloud::endpoints;
 use crate::http::client::HostOverride;
 use crate::telemetry::logs;
@@ -54,11 +59,10 @@ pub(super) fn read(
 }
 
 fn read_settings(section: &Section<'_>, settings: &mut Settings) {
-    let address = |text: &str| text.parse().map_err(|_| "it must be an address and a port such as 127.0.0.1:7080");
-    if let Some(listen) = section.field("listen").and_then(|field| field.parsed(address)) {
+    if let Some(listen) = section.field("listen").and_then(|field| field.parsed(value::address)) {
         settings.listen = listen;
     }
-    if let Some(admin) = section.field("admin").and_then(|field| field.parsed(address)) {
+    if let Some(admin) = section.field("admin").and_then(|field| field.parsed(value::address)) {
         settings.admin = admin;
     }
     if let Some(threshold) = section.field("expiringThreshold").and_then(|field| field.parsed(threshold)) {
@@ -143,13 +147,12 @@ fn read_network(section: &Section<'_>, settings: &mut Settings) {
 
 /// The text of `caFile`, which must hold at least one certificate.
 fn read_certificates(field: &Field<'_>, path: &Path) -> Option<String> {
-    let too_long = |path: &Path| std::fs::metadata(path).is_ok_and(|metadata| metadata.len() > LONGEST_CA_FILE);
-    let text = match std::fs::read_to_string(path) {
-        Ok(_) if too_long(path) => {
-            field.problem(format!("{} is larger than 1 MiB", path.display()), "name a file of PEM certificates");
+    let text = match read_limited(path, LONGEST_CA_FILE) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            field.problem(format!("{}: {error}", path.display()), "name a file of PEM certificates");
             return None;
         }
-        Ok(text) => text,
         Err(error) => {
             field.problem(format!("{} cannot be read: {error}", path.display()), "check the path and who may read it");
             return None;
@@ -206,7 +209,7 @@ fn read_log(section: &Section<'_>, log: &mut logs::Params) {
     }
 }
 
-fn absolute_path(field: &Field<'_>) -> Option<PathBuf> {
+pub(super) fn absolute_path(field: &Field<'_>) -> Option<PathBuf> {
     field.parsed(|text| {
         let path = Path::new(text);
         if path.is_absolute() { Ok(path.to_path_buf()) } else { Err("it must be an absolute path") }

@@ -24,8 +24,9 @@ const EXTERNAL_ID: std::ops::RangeInclusive<usize> = 2..=1224;
 
 /// Reads the list of entries, in both formats. No entry at all is a problem.
 pub(super) fn read_all(field: &Field<'_>, settings: &Settings, environment: &Environment) -> Vec<(Place, Instance)> {
+    let problems_before = field.findings.count();
     let items = field.items();
-    if items.is_empty() {
+    if items.is_empty() && field.findings.count() == problems_before {
         field.problem("no instance is configured", "add one entry per ACR instance");
     }
     let read = |item: &Field<'_>| {
@@ -41,7 +42,7 @@ fn read(section: &Section<'_>, settings: &Settings, environment: &Environment) -
     let region = section.field("regionId").map(|field| field.parsed(Region::parse));
     let edition = edition(section);
     let domains = section.field("domains").map(|field| (domains(&field), field.place));
-    let pull_from = section.field("pullFrom").map(|field| (field.words(RegistryHost::parse), field.place));
+    let pull_from = section.field("pullFrom").map(|field| (field.words(value::registry_host), field.place));
     let repositories = section.field("repositories").map(|field| field.words(value::repository_pattern));
     let (source, chain) = chain(section, settings, environment);
 
@@ -83,7 +84,7 @@ fn read(section: &Section<'_>, settings: &Settings, environment: &Environment) -
 fn domains(field: &Field<'_>) -> Vec<RegistryHost> {
     let problems_before = field.findings.count();
     let mut domains: Vec<RegistryHost> = Vec::new();
-    for domain in field.words(RegistryHost::parse) {
+    for domain in field.words(value::registry_host) {
         if !domains.contains(&domain) {
             domains.push(domain);
         }
@@ -163,7 +164,9 @@ fn registry_of(host: &RegistryHost) -> String {
 fn chain(section: &Section<'_>, settings: &Settings, environment: &Environment) -> (CredentialSource, plan::Params) {
     let problems_before = section.findings.count();
     let (source, bases) = credential_source::read(section, &settings.rrsa, environment);
+    let problems_after_source = section.findings.count();
     let hops = section.field("assumeRoleARN").map(|field| field.words(RoleArn::parse)).unwrap_or_default();
+    let none_is_named = hops.is_empty() && section.findings.count() == problems_after_source;
     let duration = section.field("expireDuration").and_then(|field| field.parsed(session_seconds));
     let external_id = section.field("externalId").and_then(|field| field.parsed(external_id));
     let session_policy = section.field("sessionPolicy").and_then(|field| field.parsed(session_policy));
@@ -173,7 +176,7 @@ fn chain(section: &Section<'_>, settings: &Settings, environment: &Environment) 
             section.findings.problem(&section.place_of("assumeRoleARN"), text, "name each hop once, in order");
         }
     }
-    if hops.is_empty() {
+    if none_is_named {
         let place = section.place_of("assumeRoleARN");
         if external_id.is_some() {
             section.findings.problem(&place, "externalId is set, but no role is assumed with it", "set assumeRoleARN");
@@ -224,16 +227,13 @@ fn cluster(base: &Base) -> Option<String> {
 fn session_seconds(text: &str) -> Result<Duration, String> {
     let duration = match text.parse() {
         Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => value::duration(text)?,
+        Err(_) => value::duration(text).unwrap_or_default(),
     };
     if DURATIONS.contains(&duration.as_secs()) {
         return Ok(duration);
     }
-    Err(format!(
-        "it must be from {} to {} seconds, and not above the role's maximum",
-        DURATIONS.start(),
-        DURATIONS.end()
-    ))
+    let (least, most) = (DURATIONS.start(), DURATIONS.end());
+    Err(format!("it must be a number of seconds from {least} to {most}, and not above the role's maximum"))
 }
 
 fn external_id(text: &str) -> Result<String, &'static str> {

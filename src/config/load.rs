@@ -1,7 +1,8 @@
 //! Finds out which of the formats a path holds, reads it, and lays environment and flags over it.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -62,7 +63,11 @@ impl Content {
     /// Reads the path now. Symlinks are followed, so a ConfigMap's swap shows as new content.
     pub(super) fn read(path: &Path) -> Self {
         let read = || {
-            if path.is_dir() { read_directory(path).map(Self::Directory) } else { read_limited(path).map(Self::File) }
+            if path.is_dir() {
+                read_directory(path).map(Self::Directory)
+            } else {
+                read_limited(path, LONGEST).map(Self::File)
+            }
         };
         read().unwrap_or_else(|error| Self::Unreadable(error.to_string()))
     }
@@ -75,6 +80,12 @@ impl Content {
                 Ok(node) => read_document(&node, &around),
                 Err(problem) => return Err(unusable(path, vec![problem], Vec::new())),
             },
+            Self::Directory(files) if !files.contains_key(acr_configuration::INSTANCES) => {
+                let text = format!("this directory has no file {}", acr_configuration::INSTANCES);
+                let hint = "mount the ConfigMap acr-configuration there, or name the file of a configuration";
+                findings.problem(&Place::default(), text, hint);
+                None
+            }
             Self::Directory(files) => {
                 let node = acr_configuration::of_files(files.clone());
                 acr_configuration::read_data(&Field::root(&node, &findings), &around)
@@ -152,11 +163,14 @@ pub fn is_ours(path: &Path) -> bool {
     }
 }
 
-fn read_limited(path: &Path) -> io::Result<String> {
-    if std::fs::metadata(path)?.len() > LONGEST {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 1 MiB"));
+/// Reads a text of at most `limit` bytes, in whole MiB. What never ends, such as a device, is read no further either.
+pub(super) fn read_limited(path: &Path, limit: u64) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(limit + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > limit {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {} MiB", limit >> 20)));
     }
-    std::fs::read_to_string(path)
+    Ok(text)
 }
 
 /// The files of a mounted ConfigMap. Names that begin with a dot belong to kubelet's own symlinks.
@@ -167,7 +181,9 @@ fn read_directory(path: &Path) -> io::Result<BTreeMap<String, String>> {
         let file: PathBuf = entry.path();
         let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
         if !name.starts_with('.') && file.is_file() {
-            files.insert(name, read_limited(&file)?);
+            let text = read_limited(&file, LONGEST);
+            let text = text.map_err(|error| io::Error::new(error.kind(), format!("its file {name}: {error}")))?;
+            files.insert(name, text);
         }
     }
     Ok(files)

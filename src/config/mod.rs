@@ -33,6 +33,7 @@ pub use instance::personal_domains;
 pub use load::{Loaded, Overlay, is_ours, load};
 pub use problem::{Problem, Unusable};
 pub use reload::Watch;
+pub use value::address;
 
 use crate::cloud::endpoints;
 use crate::http::client;

@@ -45,11 +45,11 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// `true` or `false`.
+    /// `true` or `false`, as YAML writes them.
     pub(super) fn flag(&self) -> Option<bool> {
         self.parsed(|text| match text {
-            "true" => Ok(true),
-            "false" => Ok(false),
+            "true" | "True" | "TRUE" => Ok(true),
+            "false" | "False" | "FALSE" => Ok(false),
             _ => Err("it must be true or false"),
         })
     }

@@ -87,8 +87,11 @@ impl Settings {
 
     fn check_addresses(&self, findings: &Findings) {
         let listen = Place::named("listen");
-        if self.listen.port() != 0 && self.listen == self.admin {
-            let text = format!("listen and admin are both {}", self.listen);
+        if covers(self.listen, self.admin) || covers(self.admin, self.listen) {
+            let text = match self.listen == self.admin {
+                true => format!("listen and admin are both {}", self.listen),
+                false => format!("listen ({}) and admin ({}) meet at one port", self.listen, self.admin),
+            };
             findings.problem(&listen, text, "give one of the two another port");
         }
         if !self.listen.ip().is_loopback() && self.client_token_file.is_none() {
@@ -98,6 +101,13 @@ impl Settings {
             findings.problem(&listen, text, hint);
         }
     }
+}
+
+/// Whether who listens at `wide` has `address` as well: the unspecified address is all addresses, that of IPv6 with those
+/// of IPv4. A port that the system chooses is another one each time.
+fn covers(wide: SocketAddr, address: SocketAddr) -> bool {
+    let all = wide.ip().is_unspecified() && (wide.is_ipv6() || address.is_ipv4());
+    wide.port() != 0 && wide.port() == address.port() && (all || wide.ip() == address.ip())
 }
 
 /// Reads single variables as a file's keys are read.

@@ -1,6 +1,6 @@
 //! The small grammars of single values: durations, sizes, addresses, host patterns. Pure text to value.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::http::client::{HostTarget, TargetHost};
@@ -74,6 +74,22 @@ fn leading_number(text: &str) -> Option<(u64, &str)> {
     Some((number.parse().ok()?, rest))
 }
 
+/// Parses where to listen.
+///
+/// # Errors
+/// The rule, for a text that is no address with a port.
+pub fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "it must be an address and a port such as 127.0.0.1:7080")
+}
+
+/// Parses the host of a registry, as image names begin with it.
+pub(super) fn registry_host(text: &str) -> Result<RegistryHost, String> {
+    if text.contains('/') {
+        return Err("it must be a host as image names begin with it, without a scheme and a path".to_owned());
+    }
+    RegistryHost::parse(text).map_err(|malformed| malformed.to_string())
+}
+
 /// Parses the host of an API, with a port where one is needed; `https` is understood and so may stand before it.
 pub(super) fn api_host(text: &str) -> Result<String, &'static str> {
     let host = text.strip_prefix("https://").unwrap_or(text).trim_end_matches('/');
@@ -100,7 +116,7 @@ pub(super) fn target(text: &str) -> Result<HostTarget, &'static str> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(HostTarget { host: TargetHost::Address(address), port: None });
     }
-    if let Ok(socket) = text.parse::<std::net::SocketAddr>() {
+    if let Ok(socket) = text.parse::<SocketAddr>() {
         let port = (socket.port() != 0).then_some(socket.port()).ok_or(RULE)?;
         return Ok(HostTarget { host: TargetHost::Address(socket.ip()), port: Some(port) });
     }
@@ -116,7 +132,7 @@ pub(super) fn target(text: &str) -> Result<HostTarget, &'static str> {
 pub(super) fn target_text(target: &HostTarget) -> String {
     match (&target.host, target.port) {
         (TargetHost::Address(address), None) => address.to_string(),
-        (TargetHost::Address(address), Some(port)) => std::net::SocketAddr::new(*address, port).to_string(),
+        (TargetHost::Address(address), Some(port)) => SocketAddr::new(*address, port).to_string(),
         (TargetHost::Name(name), None) => name.clone(),
         (TargetHost::Name(name), Some(port)) => format!("{name}:{port}"),
     }

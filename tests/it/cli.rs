@@ -1,5 +1,8 @@
 //! The real binary: what it prints where, and which exit code it ends with.
 
+mod commit;
+mod failures;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -100,6 +103,65 @@ fn a_flag_beats_the_environment_which_beats_the_file() {
     };
     assert_eq!(run(&[]), "127.0.0.1:1001");
     assert_eq!(run(&["--listen", "127.0.0.1:1002"]), "127.0.0.1:1002");
+}
+
+#[test]
+fn a_variable_that_is_empty_says_nothing_and_one_that_is_wrong_is_named() {
+    let path = sample("minimal.yaml");
+    let run = |value: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_acr-pull-proxy"));
+        command.env_clear().env("ACR_PULL_PROXY_CONFIG", &path).env("ACR_PULL_PROXY_ADMIN", value);
+        command.env("ACR_PULL_PROXY_OUTPUT", "json").arg("check").output().unwrap()
+    };
+    let output = run("");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("127.0.0.1:7081"));
+    let output = run("here");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("ACR_PULL_PROXY_ADMIN in the environment"), "{}", stderr(&output));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(json["error"].as_str().unwrap().contains("127.0.0.1:7080"), "an example of what would do: {json}");
+}
+
+#[test]
+fn the_variable_of_a_switch_takes_the_words_that_people_use() {
+    let path = sample("minimal.yaml");
+    let strict = |value: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_acr-pull-proxy"));
+        command.env_clear().env("ACR_PULL_PROXY_HOSTS_STRICT", value).args(["hosts", "print", "--certs-dir", "/none"]);
+        let output = command.arg("--config").arg(&path).output().unwrap();
+        assert!(output.status.success(), "{value}: {}", stderr(&output));
+        stdout(&output).contains("server = \"http://127.0.0.1:7080\"")
+    };
+    for (value, is_set) in [("1", true), ("true", true), ("YES", true), ("on", true), ("0", false), ("no", false)] {
+        assert_eq!(strict(value), is_set, "{value}");
+    }
+}
+
+#[test]
+fn configuration_and_form_are_named_before_a_command_or_behind_it() {
+    let path = sample("minimal.yaml");
+    let path = path.to_str().unwrap();
+    let empty = tempfile::tempdir().unwrap();
+    let empty = empty.path().to_str().unwrap();
+    let named = ["--config", path, "--output", "json"];
+    for command in
+        [&["check"][..], &["version"], &["policy"], &["hosts", "print"], &["hosts", "uninstall", "--certs-dir", empty]]
+    {
+        let before = acr_pull_proxy(&[&named, command].concat());
+        let behind = acr_pull_proxy(&[command, &named].concat());
+        assert_eq!(before.status.code(), Some(0), "{command:?}: {}", stderr(&before));
+        assert_eq!(stdout(&before), stdout(&behind), "{command:?}");
+        serde_json::from_str::<serde_json::Value>(stdout(&before)).unwrap();
+    }
+}
+
+#[test]
+fn policies_come_with_what_is_to_be_known_of_the_configuration() {
+    let path = sample("acr-configuration.yaml");
+    let output = acr_pull_proxy(&["policy", "--config", path.to_str().unwrap()]);
+    assert!(stderr(&output).contains("note: data.notify-email"), "{}", stderr(&output));
+    assert!(!stdout(&output).contains("note:"));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::super::Form;
-use super::super::output::{Failure, WRONG_USAGE, print, print_json, warn};
+use super::super::output::{Failure, finding, print, print_json, warn};
 use super::wanted::Wanted;
 use crate::containerd::{Action, Discovery, DomainState, Finding, HostsToml, Outcome, State, Version, masked, unified};
 use crate::error::chain;
@@ -22,6 +22,7 @@ pub(super) struct Done {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct DoneAnswer {
+    ok: bool,
     dry_run: bool,
     files: Vec<FileAnswer>,
 }
@@ -63,9 +64,12 @@ pub(super) fn outcomes(done: &Done, form: Form) -> Result<(), Failure> {
                 error: outcome.result.as_ref().err().map(|error| format!("{}; {}", chain(error), error.advice())),
             };
             let files = done.outcomes.iter().map(file).collect();
-            print_json(&DoneAnswer { dry_run: done.dry_run, files })?;
+            print_json(&DoneAnswer { ok: !failed, dry_run: done.dry_run, files })?;
         }
         Form::Text => outcomes_as_text(done)?,
+    }
+    for error in done.outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err()) {
+        warn(&format!("acr-pull-proxy: {}; {}.\n", chain(error), error.advice()));
     }
     if failed { Err(Failure::Told(FAILED)) } else { Ok(()) }
 }
@@ -77,7 +81,7 @@ fn outcomes_as_text(done: &Done) -> Result<(), Failure> {
     for outcome in &done.outcomes {
         let path = outcome.path.display();
         match &outcome.result {
-            Err(error) => warn(&format!("acr-pull-proxy: {}; {}.\n", chain(error), error.advice())),
+            Err(_) => {}
             Ok(change) if change.action == Action::Kept => {
                 warn(&format!(
                     "note: {path} was changed by hand and is left as it is; --force replaces our entry in it\n"
@@ -114,9 +118,7 @@ pub(super) fn status(found: &Discovery, domains: Vec<DomainState>, form: Form) -
     let version = found.version.map_or_else(|| "of unknown version".to_owned(), |version| version.to_string());
     let directory = certs_dir.map_or_else(|| "no directory".to_owned(), |directory| directory.display().to_string());
     let mut text = format!("containerd {version} reads {directory} (according to {})\n", found.source);
-    for finding in &found.findings {
-        text.push_str(&finding_as_text(finding));
-    }
+    text.extend(found.findings.iter().map(finding));
     for domain in &domains {
         let others = match &domain.other_hosts[..] {
             [] => String::new(),
@@ -161,20 +163,4 @@ pub(super) fn files(found: &Discovery, wanted: &Wanted, form: Form) -> Result<()
             print(&text.collect::<Vec<_>>().join("\n"))
         }
     }
-}
-
-/// Tells why nothing is written.
-pub(super) fn refusal(found: &Discovery) -> Failure {
-    let mut text = "acr-pull-proxy: nothing was changed, because of what stands in the way:\n".to_owned();
-    for finding in &found.findings {
-        text.push_str(&finding_as_text(finding));
-    }
-    warn(&text);
-    Failure::Told(WRONG_USAGE)
-}
-
-fn finding_as_text(finding: &Finding) -> String {
-    // Behind lines to paste there must be no full stop.
-    let end = if finding.fix.contains('\n') { "" } else { "." };
-    format!("  {}.\n    {}{end}\n", finding.text, finding.fix.replace('\n', "\n    "))
 }

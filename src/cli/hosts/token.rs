@@ -11,8 +11,10 @@ use std::path::Path;
 use aws_lc_rs::rand;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use clap::builder::BoolishValueParser;
 
 use super::super::output::{Failure, warn};
+use super::super::usage::number;
 use crate::config::client_token;
 use crate::secret::Secret;
 
@@ -30,11 +32,11 @@ const NEW_FILE: &str = ".client-token.new";
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(super) struct Making {
     /// Replace the client token; the daemon takes the old one for an hour more, so that no pull fails.
-    #[arg(long, env = "ACR_PULL_PROXY_HOSTS_ROTATE_TOKEN")]
+    #[arg(long, env = "ACR_PULL_PROXY_HOSTS_ROTATE_TOKEN", value_parser = BoolishValueParser::new())]
     rotate_token: bool,
     /// The group that may read the client token, as a number [default: that of the directory it is in, where the
     /// directory has another owner than root].
-    #[arg(long, value_name = "GID", env = "ACR_PULL_PROXY_HOSTS_TOKEN_GROUP")]
+    #[arg(long, value_name = "GID", env = "ACR_PULL_PROXY_HOSTS_TOKEN_GROUP", value_parser = number::<u32>)]
     token_group: Option<u32>,
 }
 

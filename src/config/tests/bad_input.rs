@@ -12,6 +12,8 @@ fn each_bad_value_is_reported_at_its_path() {
         ("listen: 0.0.0.0:7080", "listen"),
         ("listen: 127.0.0.1:7081", "listen"),
         ("admin: localhost:7081", "admin"),
+        ("admin: 0.0.0.0:7080", "listen"),
+        ("admin: '[::]:7080'", "listen"),
         ("expiringThreshold: 15", "expiringThreshold"),
         ("expiringThreshold: 7h", "expiringThreshold"),
         ("rrsa: {enable: yes}", "rrsa.enable"),
@@ -42,7 +44,7 @@ fn each_bad_value_is_reported_at_its_path() {
     ] {
         let unusable = load_text(&format!("{GOOD}{text}\n")).unwrap_err();
         assert_eq!(paths(&unusable.problems), [path], "{text}: {:?}", unusable.problems);
-        assert_eq!(unusable.problems[0].line.is_some(), path != "listen" || text.ends_with(": 7080"), "{text}");
+        assert_eq!(unusable.problems[0].line.is_some(), path != "listen" || text == "listen: 7080", "{text}");
     }
 }
 
@@ -56,10 +58,12 @@ fn each_bad_key_of_an_instance_is_reported_at_its_path() {
         ("expireDuration: 60", "expireDuration"),
         ("expireDuration: 43201", "expireDuration"),
         ("expireDuration: soon", "expireDuration"),
+        ("expireDuration: -1", "expireDuration"),
         ("rrsaRoleARN: acs:ram::1:role/a", "rrsaOIDCProviderRoleARN"),
         ("rrsaOIDCProviderRoleARN: acs:ram::1:oidc-provider/b", "rrsaRoleARN"),
         ("customAccessKey: id", "customAccessKeySecret"),
         ("customAccessKeySecretFile: /secret", "customAccessKeyFile"),
+        ("customAccessKeyFile: id\ncustomAccessKeySecretFile: /secret", "customAccessKeyFile"),
         ("credentialSource: magic", "credentialSource"),
         ("credentialSource: environment", "credentialSource"),
         ("pullFrom: 'https://registry'", "pullFrom"),
@@ -75,6 +79,25 @@ fn each_bad_key_of_an_instance_is_reported_at_its_path() {
         assert_eq!(paths(&unusable.problems), [format!("instances[0].{key}")], "{keys}: {:?}", unusable.problems);
         assert!(unusable.problems[0].line.is_some(), "{keys}");
     }
+}
+
+#[test]
+fn addresses_meet_only_where_one_listener_would_take_the_others_port() {
+    for apart in [
+        "admin: 127.0.0.2:7080",
+        "admin: '[::1]:7080'",
+        "listen: '[::1]:7081'\nadmin: 0.0.0.0:7081",
+        "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0",
+    ] {
+        load_text(&format!("{GOOD}{apart}\n")).unwrap();
+    }
+}
+
+#[test]
+fn a_role_that_cannot_be_read_is_not_said_to_be_missing() {
+    let notes = |keys: &str| load_text(&instance_with(keys)).map_or_else(|bad| bad.notes, |loaded| loaded.notes);
+    assert_eq!(notes("assumeRoleARN: somebody"), []);
+    assert_eq!(paths(&notes("assumeRoleARN: ','")), ["instances[0].assumeRoleARN"]);
 }
 
 #[test]
@@ -133,12 +156,53 @@ fn instances_do_not_share_a_domain_or_an_id() {
 
 #[test]
 fn a_file_that_is_no_configuration_is_one_problem() {
-    for text in ["", "# only a comment\n", "just text\n", "- a\n- b\n", "instances: []\n", "a: [\n", "log: {}\n"] {
+    for text in [
+        "",
+        "# only a comment\n",
+        "just text\n",
+        "- a\n- b\n",
+        "instances: []\n",
+        "instances: {}\n",
+        "a: [\n",
+        "log: {}\n",
+    ] {
         let unusable = load_text(text).unwrap_err();
         assert_eq!(unusable.problems.len(), 1, "{text:?}: {:?}", unusable.problems);
     }
     let unusable = load_path("/nonexistent/config.yaml".as_ref()).unwrap_err();
     assert!(unusable.problems[0].to_string().contains("--config"), "{unusable:?}");
+}
+
+#[test]
+fn what_never_ends_is_not_read_to_its_end() {
+    let unusable = load_path("/dev/zero".as_ref()).unwrap_err();
+    assert!(unusable.problems[0].text.contains("larger than 1 MiB"), "{unusable:?}");
+    let unusable = load_text(&format!("{GOOD}network: {{caFile: /dev/zero}}\n")).unwrap_err();
+    assert_eq!(paths(&unusable.problems), ["network.caFile"], "{:?}", unusable.problems);
+}
+
+#[test]
+fn a_directory_without_the_config_map_is_one_problem_and_a_bad_file_in_it_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("config.yaml"), GOOD).unwrap();
+    let unusable = load_path(directory.path()).unwrap_err();
+    assert_eq!(unusable.problems.len(), 1, "{unusable:?}");
+    assert!(unusable.problems[0].text.contains("no file acr-registry-info"), "{unusable:?}");
+    std::fs::write(directory.path().join("acr-registry-info"), b"\xff").unwrap();
+    let unusable = load_path(directory.path()).unwrap_err();
+    assert!(unusable.problems[0].text.contains("acr-registry-info: stream did not contain"), "{unusable:?}");
+}
+
+#[test]
+fn line_ends_and_a_mark_at_the_start_are_no_matter() {
+    for text in [
+        format!("\u{feff}{GOOD}"),
+        GOOD.replace('\n', "\r\n"),
+        format!("---\n{GOOD}...\n"),
+        format!("%YAML 1.2\n---\n{GOOD}"),
+    ] {
+        load_text(&text).unwrap_or_else(|unusable| panic!("{text:?}: {unusable:?}"));
+    }
 }
 
 #[test]
