@@ -1,7 +1,11 @@
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
 use super::status::{
     ConfigStatus, ContainerdStatus, DomainStatus, ErrorStatus, FindingStatus, HopStatus, InstanceStatus, Moment,
@@ -212,4 +216,29 @@ async fn a_clock_that_is_off_and_a_login_that_is_not_renewed_are_told_from_a_fai
     assert!(page.contains("412 s behind the cloud") && page.contains("Renewing fails; pulls still work"), "{page}");
     let (_, page) = ask(&of(picture(false, false)), Method::GET, "/").await;
     assert!(page.contains("agrees with the cloud") && page.contains("Pulls fail"), "{page}");
+}
+
+#[tokio::test]
+async fn a_silent_crowd_keeps_no_probe_out() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(super::serve(admin(true), listener));
+    let mut crowd = Vec::new();
+    // Far more than there are places.
+    for number in 0..200 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all([&b""[..], b"GET /live", b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"][number % 3]).await.ok();
+        crowd.push(stream);
+    }
+    let probing = async {
+        let mut probe = TcpStream::connect(address).await.unwrap();
+        probe.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        probe.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    // A probe of the kubelet waits for a second.
+    let answer = timeout(Duration::from_secs(1), probing).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    serving.abort();
 }

@@ -6,6 +6,7 @@
 //! queue, and closes then. A socket that was inherited (systemd's `.socket` units) is another matter: its queue stays
 //! with the giver and is left alone.
 
+pub mod places;
 pub mod tls;
 
 use std::fmt;

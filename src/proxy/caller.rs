@@ -80,21 +80,25 @@ impl Callers {
         self.source.load().is_none() || self.known.load().current.is_some()
     }
 
-    /// Whether the sender of these headers may pull.
-    pub(super) async fn admit(&self, headers: &HeaderMap) -> Result<(), NotAdmitted> {
+    /// Whether the sender of these headers may pull; `None` where the file has to be looked into first.
+    pub(super) fn knows(&self, headers: &HeaderMap) -> Option<Result<(), NotAdmitted>> {
         if self.source.load().is_none() {
-            return Ok(());
+            return Some(Ok(()));
         }
-        let presented = presented(headers).ok_or(NotAdmitted::NoToken)?;
-        if self.known.load().has(&presented) {
-            return Ok(());
+        let Some(presented) = presented(headers) else { return Some(Err(NotAdmitted::NoToken)) };
+        self.known.load().has(&presented).then_some(Ok(()))
+    }
+
+    /// Whether the sender of these headers may pull, by the file as it is now.
+    pub(super) async fn admit(&self, headers: &HeaderMap) -> Result<(), NotAdmitted> {
+        if let Some(known) = self.knows(headers) {
+            return known;
         }
         self.look_since(Instant::now()).await;
-        let known = self.known.load();
-        match known.has(&presented) {
-            true => Ok(()),
-            false if known.current.is_none() => Err(NotAdmitted::Closed),
-            false => Err(NotAdmitted::WrongToken),
+        match self.knows(headers) {
+            Some(known) => known,
+            None if self.known.load().current.is_none() => Err(NotAdmitted::Closed),
+            None => Err(NotAdmitted::WrongToken),
         }
     }
 

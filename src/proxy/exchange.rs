@@ -60,7 +60,15 @@ impl RequestId {
 
 /// What a request turned out to be about; written by the handler, read when the exchange ends.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Subject(Arc<OnceLock<About>>);
+pub(super) struct Subject(Arc<Noted>);
+
+#[derive(Debug, Default)]
+struct Noted {
+    about: OnceLock<About>,
+    /// Its places among what the node carries at once: as a request, and as a blob that is streamed.
+    request: OnceLock<OwnedSemaphorePermit>,
+    stream: OnceLock<OwnedSemaphorePermit>,
+}
 
 #[derive(Debug)]
 struct About {
@@ -98,9 +106,20 @@ impl Subject {
         self.note(About { metrics: Arc::clone(metrics), pull: None, kind, method });
     }
 
+    /// Holds a place as a request until the last byte of the answer has gone.
+    pub(super) fn hold_request(&self, place: OwnedSemaphorePermit) {
+        // A second one would be let go at once: there is one answer.
+        drop(self.0.request.set(place));
+    }
+
+    /// Holds a place as a blob that is streamed as long.
+    pub(super) fn hold_stream(&self, place: OwnedSemaphorePermit) {
+        drop(self.0.stream.set(place));
+    }
+
     fn note(&self, about: About) {
         let (metrics, kind, method) = (Arc::clone(&about.metrics), about.kind, about.method);
-        if self.0.set(about).is_ok() {
+        if self.0.about.set(about).is_ok() {
             metrics.request_began(kind, method);
         }
     }
@@ -112,8 +131,6 @@ pub(super) struct Exchange {
     subject: Subject,
     id: RequestId,
     recent: RecentPulls,
-    /// Its place among the requests that the node carries at once, held to the end.
-    _place: Option<OwnedSemaphorePermit>,
     begun: Instant,
     ended: bool,
 }
@@ -130,10 +147,10 @@ struct Ending {
 }
 
 impl Exchange {
-    pub(super) fn begin(id: RequestId, recent: &RecentPulls, place: Option<OwnedSemaphorePermit>) -> (Self, Subject) {
+    pub(super) fn begin(id: RequestId, recent: &RecentPulls) -> (Self, Subject) {
         let subject = Subject::default();
         let (recent, begun) = (recent.clone(), Instant::now());
-        (Self { subject: subject.clone(), id, recent, _place: place, begun, ended: false }, subject)
+        (Self { subject: subject.clone(), id, recent, begun, ended: false }, subject)
     }
 
     /// Ties itself to the body of the answer.
@@ -155,7 +172,7 @@ impl Exchange {
 
     fn end(&mut self, ending: &Ending) {
         self.ended = true;
-        let Some(about) = self.subject.0.get() else { return };
+        let Some(about) = self.subject.0.about.get() else { return };
         let took = self.begun.elapsed();
         let Passage { bytes, end, first_byte } = ending.passage;
         about.metrics.request_ended(&Answered {

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 
 use super::Rules;
 use super::exchange::Subject;
+use super::gate::Gate;
 use super::link;
 use super::respond::Refusal;
 use super::route::{Face, Route};
@@ -25,11 +26,17 @@ const MOST_HEADER_BYTES: usize = 16 * 1024;
 pub(super) struct Handler {
     rules: Rules,
     unrouted: Arc<InstanceMetrics>,
+    gate: Gate,
 }
 
 impl Handler {
-    pub(super) const fn new(rules: Rules, unrouted: Arc<InstanceMetrics>) -> Self {
-        Self { rules, unrouted }
+    pub(super) const fn new(rules: Rules, unrouted: Arc<InstanceMetrics>, gate: Gate) -> Self {
+        Self { rules, unrouted, gate }
+    }
+
+    /// The same behind another gate.
+    pub(super) fn behind(&self, gate: Gate) -> Self {
+        Self { rules: self.rules.clone(), unrouted: Arc::clone(&self.unrouted), gate }
     }
 
     pub(super) async fn handle<B>(&self, request: Request<B>, subject: &Subject) -> Result<Response<Body>, Refusal> {
@@ -39,12 +46,21 @@ impl Handler {
             return Err(Refusal::HeadersTooLarge);
         }
         let asked = RegistryRequest::parse(&head.method, head.uri.path(), head.uri.query());
-        if let Err(refusal) = self.rules.callers.admit(&head.headers).await {
+        let admitted = match self.rules.callers.knows(&head.headers) {
+            Some(known) => known,
+            None => {
+                let _place = self.gate.stranger()?;
+                self.rules.callers.admit(&head.headers).await
+            }
+        };
+        if let Err(refusal) = admitted {
             if let Ok(asked) = &asked {
                 subject.unrouted(&self.unrouted, kind(&asked.endpoint), method(asked.head));
             }
             return Err(refusal.into());
         }
+        // Only now: who is not admitted takes no place from those who are.
+        subject.hold_request(self.gate.request()?);
         // Whatever it was, it was for us.
         head.headers.remove(AUTHORIZATION);
         let asked = asked?;
@@ -64,6 +80,9 @@ impl Handler {
             }
             Ok(Route::Pull { upstream, place, resource, face }) => {
                 subject.pull(&upstream, (&place, &resource), kind, method);
+                if (kind, only_head) == (Kind::Blob, false) {
+                    subject.hold_stream(self.gate.stream().await?);
+                }
                 let pull = Pull { place, resource, head: only_head, headers: head.headers };
                 let response = upstream.pull(&pull).await?;
                 Ok(dress(response, &pull.place, face))

@@ -5,7 +5,9 @@
 //! to the cloud: what lies behind an instance is `upstream`'s.
 
 mod caller;
+mod conversation;
 mod exchange;
+mod gate;
 mod handler;
 mod linger;
 mod link;
@@ -40,10 +42,13 @@ pub struct Rules {
 /// The limits of the face.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Params {
-    /// Connections at once; further ones wait in the kernel's queue.
+    /// Connections at once. For a further one, that which has been idle longest is closed; where all carry requests, it is
+    /// answered 503.
     pub connections: usize,
     /// Requests at once, until the last byte of their answer; further ones get 503.
     pub in_flight: usize,
+    /// Blobs that are streamed at once, which is what takes memory; a further one waits a moment, then gets 503.
+    pub streams: usize,
     /// How long requests may go on after the end was announced.
     pub drain: Duration,
 }
@@ -52,7 +57,7 @@ impl Default for Params {
     /// A node runs some dozens of pulls with three connections each. A thousand cold ones at once still pass, and that is
     /// far below what would exhaust a node.
     fn default() -> Self {
-        Self { connections: 1024, in_flight: 1024, drain: Duration::from_secs(20) }
+        Self { connections: 1024, in_flight: 1024, streams: 1024, drain: Duration::from_secs(20) }
     }
 }
 
@@ -66,7 +71,7 @@ pub async fn serve(
     params: Params,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    let stack = stack::Stack::new(rules, metrics, params.in_flight);
+    let stack = stack::Stack::new(rules, metrics, &params);
     serve::serve(listener, visits, stack, &params, shutdown).await;
 }
 

@@ -11,14 +11,14 @@ use std::task::{Context, Poll};
 use futures_util::FutureExt;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use tokio::sync::Semaphore;
 use tower::Service;
 use tracing::Instrument;
 
-use super::Rules;
 use super::exchange::{Exchange, RequestIds, Subject};
+use super::gate::Gate;
 use super::handler::Handler;
 use super::respond::Refusal;
+use super::{Params, Rules};
 use crate::http::Body;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::pulls::RecentPulls;
@@ -30,21 +30,24 @@ pub(super) struct Stack(Arc<Column>);
 #[derive(Debug)]
 struct Column {
     handler: Handler,
-    ids: RequestIds,
+    ids: Arc<RequestIds>,
     recent: RecentPulls,
-    /// More requests than the node can carry are refused at once; a queue would only make everybody late.
-    places: Arc<Semaphore>,
 }
 
 impl Stack {
-    /// The face that answers by `rules`, at most `in_flight` requests at once.
-    pub(super) fn new(rules: Rules, metrics: &Metrics, in_flight: usize) -> Self {
+    /// The face that answers by `rules`, as many requests at once as `params` say.
+    pub(super) fn new(rules: Rules, metrics: &Metrics, params: &Params) -> Self {
         Self(Arc::new(Column {
-            handler: Handler::new(rules, metrics.unrouted()),
-            ids: RequestIds::new(),
+            handler: Handler::new(rules, metrics.unrouted(), Gate::new(params)),
+            ids: Arc::new(RequestIds::new()),
             recent: metrics.recent_pulls().clone(),
-            places: Arc::new(Semaphore::new(in_flight)),
         }))
+    }
+
+    /// The same face when it has no place left.
+    pub(super) fn full(&self) -> Self {
+        let Column { handler, ids, recent } = &*self.0;
+        Self(Arc::new(Column { handler: handler.behind(Gate::closed()), ids: Arc::clone(ids), recent: recent.clone() }))
     }
 }
 
@@ -57,17 +60,14 @@ impl Service<Request<Incoming>> for Stack {
         Poll::Ready(Ok(()))
     }
 
-    /// Gives the request a name, a span and a place, and follows it to the end of its answer.
+    /// Gives the request a name and a span, and follows it to the end of its answer.
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let column = Arc::clone(&self.0);
         let id = column.ids.next();
         let span = tracing::info_span!("request", request_id = id.as_str());
-        // Kept until the last byte of the answer has gone.
-        let place = Arc::clone(&column.places).try_acquire_owned().ok();
-        let has_place = place.is_some();
-        let (exchange, subject) = Exchange::begin(id, &column.recent, place);
+        let (exchange, subject) = Exchange::begin(id, &column.recent);
         let answering = async move {
-            let response = if has_place { column.answer(request, &subject).await } else { Err(Refusal::Overloaded) };
+            let response = column.answer(request, &subject).await;
             Ok(exchange.attach(response.unwrap_or_else(Refusal::into_response)))
         };
         Box::pin(answering.instrument(span))

@@ -39,7 +39,7 @@ const RULES: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("admin", &["error", "clock", "secret", "oci", "telemetry"]),
+    ("admin", &["error", "clock", "secret", "oci", "telemetry", "http::listen::places"]),
     ("logins", &["error", "clock", "secret", "oci", "telemetry"]),
     ("containerd", &["error", "clock", "secret", "oci"]),
     // Settings fill the `Params` of the modules below, and use nothing else of them.

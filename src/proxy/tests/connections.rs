@@ -84,15 +84,118 @@ async fn a_place_is_held_until_the_last_byte_has_gone() {
     timeout(Duration::from_secs(10), served).await.unwrap();
 }
 
+/// A connection over HTTP/2 that has carried a request and stays.
+async fn idle_over_http2(world: &World) -> impl Sized {
+    let stream = TcpStream::connect(world.address).await.unwrap();
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, io).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let request = http::Request::get(format!("http://{}/v2/", world.address)).body(crate::http::body::empty());
+    assert_eq!(sender.send_request(request.unwrap()).await.unwrap().status(), 200);
+    (sender, connection)
+}
+
+/// How many connections there may be in these tests.
+const PLACES: usize = 4;
+
+/// A face with few places.
+async fn narrow() -> World {
+    let face = Params { connections: PLACES, ..Params::default() };
+    World::with(Setup { face, ..Setup::default() }).await
+}
+
+/// Far less than any limit on a connection that does nothing.
+const SOON: Duration = Duration::from_secs(5);
+
 #[tokio::test]
-async fn connections_beyond_the_limit_wait_their_turn() {
-    let face = Params { connections: 1, ..Params::default() };
+async fn a_silent_crowd_keeps_nobody_out() {
+    let world = narrow().await;
+    let mut crowd = Vec::new();
+    for number in 0..10 * PLACES {
+        let mut stream = TcpStream::connect(world.address).await.unwrap();
+        stream.write_all([&b""[..], b"GET /v2/", b"PRI * HT"][number % 3]).await.ok();
+        crowd.push(stream);
+    }
+    let answer = timeout(SOON, world.get(&world.target("manifests/v1"))).await.unwrap();
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn idle_connections_over_http2_keep_nobody_out() {
+    let world = narrow().await;
+    let mut crowd = Vec::new();
+    for _ in 0..PLACES {
+        crowd.push(idle_over_http2(&world).await);
+    }
+    let (digest, layer) = world.layer();
+    let answer = timeout(SOON, world.get(&world.target(&format!("blobs/{digest}")))).await.unwrap();
+    assert_eq!(answer.bytes(), layer);
+}
+
+#[tokio::test]
+async fn where_every_connection_carries_a_request_a_newcomer_is_told_at_once() {
+    let world = narrow().await;
+    world.cloud.fault(Fault::on(Service::Oss, Effect::StallAfter(1_000)).times(PLACES as u64));
+    let mut readers = Vec::new();
+    for _ in 0..PLACES {
+        readers.push(begin(&world).await);
+    }
+    for _ in 0..PLACES {
+        let refused = timeout(SOON, world.get("/v2/")).await.unwrap();
+        assert_eq!((refused.status.as_u16(), refused.error().code.as_str()), (503, "UNAVAILABLE"));
+        assert_eq!(refused.header("connection"), "close");
+    }
+    // One that has gone is a place, and what goes on is not disturbed.
+    drop(readers.pop());
+    let served = async {
+        while world.get("/v2/").await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, served).await.unwrap();
+    for reader in &readers {
+        // What has come of the answer, and then nothing: no end of it.
+        while matches!(reader.try_read(&mut [0; 4096]), Ok(1..)) {}
+        assert!(reader.try_read(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock));
+    }
+}
+
+/// Those who are told that there is no place are limited too, and beyond that a connection is closed without a word.
+#[tokio::test]
+async fn a_crowd_before_a_full_house_takes_no_more_descriptors_than_are_set_aside_for_it() {
+    let world = narrow().await;
+    world.cloud.fault(Fault::on(Service::Oss, Effect::StallAfter(1_000)).times(PLACES as u64));
+    let mut readers = Vec::new();
+    for _ in 0..PLACES {
+        readers.push(begin(&world).await);
+    }
+    let mut crowd = Vec::new();
+    for _ in 0..200 {
+        crowd.push(TcpStream::connect(world.address).await.unwrap());
+    }
+    let refused = timeout(SOON, world.get("/v2/")).await.unwrap();
+    assert_eq!(refused.status, 503);
+    // All of them are closed before the time of a connection that is served.
+    for mut stream in crowd {
+        timeout(SOON, stream.read_to_end(&mut Vec::new())).await.unwrap().ok();
+    }
+}
+
+#[tokio::test]
+async fn blobs_beyond_what_memory_allows_wait_a_moment_and_manifests_do_not() {
+    let face = Params { streams: 1, ..Params::default() };
     let world = World::with(Setup { face, ..Setup::default() }).await;
+    world.cloud.fault(Fault::on(Service::Oss, Effect::StallAfter(1_000)).once());
     let first = begin(&world).await;
-    let second = world.raw(b"GET /v2/ HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-    let (length, answer) = tokio::join!(rest(first), second);
-    assert!(length > 0);
-    assert!(answer.unwrap().starts_with(b"HTTP/1.1 200 "));
+    let (digest, layer) = world.layer();
+    let target = world.target(&format!("blobs/{digest}"));
+    assert_eq!(world.get(&world.target("manifests/v1")).await.status, 200);
+    assert_eq!(world.ask("HEAD", &target, &[]).await.status, 200);
+    let mut second = std::pin::pin!(world.get(&target));
+    assert!(timeout(Duration::from_millis(200), &mut second).await.is_err());
+    drop(first);
+    assert_eq!(timeout(SOON, second).await.unwrap().bytes(), layer);
 }
 
 #[tokio::test]

@@ -1,0 +1,63 @@
+//! How many requests there may be at once. What is beyond gets 503, which sends containerd to its next server; a queue
+//! would only make everybody late.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::time::timeout;
+
+use super::Params;
+use super::respond::Refusal;
+
+/// Requests at once that show a token which is not known yet, each until the file was looked into. Few enough that guessing
+/// leaves most connections to others; far more than begin within that tenth of a second after a rotation.
+const STRANGERS: usize = 256;
+
+/// How long a blob waits for one that streams to end, where memory allows no more of them. Enough for a crowd of pulls that
+/// start together; well below the 30 s after which containerd 2.3 gives up a silent mirror (client fact sheet, section 5).
+const TURN: Duration = Duration::from_secs(10);
+
+/// The limits of requests, and who is within them.
+#[derive(Debug)]
+pub(super) struct Gate {
+    requests: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+    strangers: Semaphore,
+}
+
+impl Gate {
+    pub(super) fn new(params: &Params) -> Self {
+        Self::of(params.in_flight, params.streams, STRANGERS)
+    }
+
+    /// One that lets nobody in.
+    pub(super) fn closed() -> Self {
+        Self::of(0, 0, 0)
+    }
+
+    fn of(requests: usize, streams: usize, strangers: usize) -> Self {
+        let semaphore = |places: usize| Semaphore::new(places.min(Semaphore::MAX_PERMITS));
+        Self {
+            requests: Arc::new(semaphore(requests)),
+            streams: Arc::new(semaphore(streams)),
+            strangers: semaphore(strangers),
+        }
+    }
+
+    /// A place for a request whose sender is not admitted yet.
+    pub(super) fn stranger(&self) -> Result<SemaphorePermit<'_>, Refusal> {
+        self.strangers.try_acquire().map_err(|_| Refusal::Overloaded)
+    }
+
+    /// A place for a request.
+    pub(super) fn request(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        Arc::clone(&self.requests).try_acquire_owned().map_err(|_| Refusal::Overloaded)
+    }
+
+    /// A place for a blob that is streamed.
+    pub(super) async fn stream(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let place = timeout(TURN, Arc::clone(&self.streams).acquire_owned()).await;
+        place.ok().and_then(Result::ok).ok_or(Refusal::Overloaded)
+    }
+}
