@@ -51,10 +51,10 @@ impl Kind {
 pub(super) struct ServiceAccount {
     /// The namespace the daemon runs in.
     #[arg(long, value_name = "NAME", env = "ACR_PULL_PROXY_NAMESPACE", default_value = "kube-system")]
-    namespace: String,
+    pub(super) namespace: String,
     /// The service account it runs as.
     #[arg(long, value_name = "NAME", env = "ACR_PULL_PROXY_SERVICE_ACCOUNT", default_value = "acr-pull-proxy")]
-    service_account: String,
+    pub(super) service_account: String,
 }
 
 impl ServiceAccount {
