@@ -197,7 +197,7 @@ fn named(directory: &Path, config: Option<&Path>, version: Option<Version>) -> D
         Some((path, Err(_))) => (format!("--certs-dir; {path} cannot be read"), Vec::new()),
         Some((path, Ok(settings))) => {
             let mut findings = settings.findings(version);
-            findings.extend(elsewhere(&settings.roots(), directory).map(Finding::elsewhere));
+            findings.extend(elsewhere(&settings.roots(), directory).as_deref().map(Finding::elsewhere));
             let unsure = version.is_none() && settings.roots().is_empty();
             if unsure {
                 findings.retain(|finding| finding.kind != Kind::NoConfigPath);

@@ -96,7 +96,7 @@ impl Finding {
         }
     }
 
-    pub(super) fn elsewhere(roots: String) -> Self {
+    pub(super) fn elsewhere(roots: &str) -> Self {
         Self {
             kind: Kind::Elsewhere,
             text: format!("containerd reads {roots}, which is another directory than --certs-dir"),
