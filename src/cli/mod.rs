@@ -71,6 +71,8 @@ enum Command {
         /// Where root of this node asks for logins (`credential-provider`); its directory must be there.
         #[arg(long, value_name = "PATH", env = login::SOCKET_VARIABLE, default_value = crate::logins::SOCKET)]
         login_socket: PathBuf,
+        #[command(flatten)]
+        place: hosts::Place,
     },
     /// Report everything that is wrong with the configuration, and print it as it takes effect; offline.
     Check(Settings),
@@ -186,7 +188,9 @@ impl Command {
 
     fn run(self, config: &Path, environment: Environment, form: Form) -> Result<(), output::Failure> {
         match self {
-            Self::Serve { settings, login_socket } => serve::run(config, environment, settings.overlay(), login_socket),
+            Self::Serve { settings, login_socket, place } => {
+                serve::run(config, environment, settings.overlay(), login_socket, place.lookup(None))
+            }
             Self::Check(settings) => check::run(config, &environment, &settings.overlay(), form),
             Self::Hosts(arguments) => hosts::run(arguments, config, &environment, form),
             Self::Doctor { questions, settings } => {

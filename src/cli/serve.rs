@@ -33,6 +33,7 @@ pub(super) fn run(
     environment: Environment,
     overlay: Overlay,
     login_socket: PathBuf,
+    containerd: Lookup,
 ) -> Result<(), Failure> {
     let (watch, loaded) = Watch::begin(path.to_path_buf(), environment, overlay);
     let Loaded { config, notes } = loaded.map_err(Failure::Configuration)?;
@@ -50,8 +51,7 @@ pub(super) fn run(
         // Before anything else, so that a signal during the start is not lost.
         let signals = Signals::new().map_err(|error| system("signals cannot be received", &error))?;
         let source = Some(path.display().to_string());
-        let containerd = Some(Lookup::default());
-        let (level, login_socket) = (log.level(), Some(login_socket));
+        let (level, login_socket, containerd) = (log.level(), Some(login_socket), Some(containerd));
         let surroundings =
             Surroundings { level, source, commit: COMMIT, containerd, login_socket, ..Surroundings::default() };
         let sockets = Sockets::bind(&config, inherited).map_err(|error| not_started(&error))?;

@@ -14,7 +14,7 @@ use super::exchange::{Pulled, Subject};
 use super::request_id::RequestId;
 use super::route::NotServed;
 use crate::error::diagnosis::{Row, Sign};
-use crate::error::{Blame, Explain, chain};
+use crate::error::{Blame, Explain, SPEAKER, chain};
 use crate::http::Body;
 use crate::http::body::full;
 use crate::oci::RequestError;
@@ -22,8 +22,6 @@ use crate::oci::error_body::{ErrorCode, printable, render};
 use crate::telemetry::pulls::Trail;
 use crate::upstream::{ErrorKind, UpstreamError};
 
-/// In front of every sentence, so that a pod's event tells who is speaking.
-const PREFIX: &str = "acr-pull-proxy: ";
 /// Longest sentence with its prefix; containerd and the kubelet wrap it in much more text.
 const LONGEST_SENTENCE: usize = 100;
 
@@ -105,15 +103,15 @@ impl Refusal {
             Self::Upstream(error) => error,
             Self::NotAdmitted(error) => {
                 let Row { who, hint, .. } = Row::of(Sign::ClientToken);
-                return printable(&format!("{PREFIX}{who}: {error}; {hint}"), LONGEST_SENTENCE);
+                return printable(&format!("{SPEAKER}{who}: {error}; {hint}"), LONGEST_SENTENCE);
             }
-            _ => return printable(&format!("{PREFIX}{self}"), LONGEST_SENTENCE),
+            _ => return printable(&format!("{SPEAKER}{self}"), LONGEST_SENTENCE),
         };
         let hint = error.row().hint;
         let mut sentence = match error.blame() {
             // Whoever reads this is the one who has to act, and is told what first.
-            Blame::Client => return printable(&format!("{PREFIX}{hint}: {error}"), LONGEST_SENTENCE),
-            who => format!("{PREFIX}{who}: {error}"),
+            Blame::Client => return printable(&format!("{SPEAKER}{hint}: {error}"), LONGEST_SENTENCE),
+            who => format!("{SPEAKER}{who}: {error}"),
         };
         if sentence.len() + hint.len() + 2 <= LONGEST_SENTENCE {
             sentence.push_str("; ");

@@ -59,7 +59,7 @@ pub(super) fn run(task: &Task<'_>) -> Result<(), Failure> {
         Failure::runtime(format!("cannot wait for signals: {error}"), "check the limits of the node")
     })?;
     let config = (task.configuration)()?;
-    discovered(&task.place)?;
+    discovered(&task.place, &config)?;
     // The daemon may need it before it can be ready.
     config.client_token_file.as_deref().map(|path| token::token(path, task.making)).transpose()?;
     wanted::note_absent_ca(&config);
@@ -98,7 +98,7 @@ impl Task<'_> {
         let token = config.client_token_file.as_deref().map(|path| token::token(path, self.making)).transpose()?;
         let repair = progress.looks.is_multiple_of(LOOKS_PER_REPAIR);
         if repair {
-            progress.found = Some(discovered(&self.place)?);
+            progress.found = Some(discovered(&self.place, &config)?);
         }
         let Some(found) = &progress.found else { return Ok(()) };
         progress.looks = progress.looks.wrapping_add(1);
