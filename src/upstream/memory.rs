@@ -114,6 +114,11 @@ pub(super) struct Seat {
 }
 
 impl Seat {
+    /// How many streams there are.
+    pub(super) fn streams(&self) -> usize {
+        self.memory.streams.load(Ordering::Relaxed)
+    }
+
     /// How many bytes this stream may read ahead now, so that all who stream have the same.
     pub(super) fn share(&self) -> u64 {
         let streams = self.memory.streams.load(Ordering::Relaxed).max(1) as u64;

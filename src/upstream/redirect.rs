@@ -12,7 +12,6 @@ use super::allow::is_bucket;
 use super::locate::Opened;
 use super::retry;
 use super::send::{Budget, error_text, failure, throttled};
-use super::warm::FAR;
 use super::{Upstream, UpstreamError};
 use crate::http::Body;
 use crate::http::body::empty;
@@ -53,7 +52,8 @@ impl Upstream {
             let host = uri.origin().host().to_owned();
             let begun = Instant::now();
             let response = self.fetch_from(&uri, range, budget).await?;
-            let slow = begun.elapsed() >= FAR || uri.query().is_some_and(signed_url::is_limited);
+            self.to_bucket.note(&host, begun.elapsed());
+            let slow = self.bucket_is_far() || uri.query().is_some_and(signed_url::is_limited);
             match response.status() {
                 StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
                     return Ok(Opened { response, host, slow });
