@@ -24,9 +24,6 @@ use crate::telemetry::metrics::{Outcome, Target};
 /// Most hops behind the registry's redirect; ACR needs one.
 const MOST_HOPS: usize = 5;
 
-/// OSS' name for a request, for a support ticket.
-const X_OSS_REQUEST_ID: &str = "x-oss-request-id";
-
 /// Why a URL led to no bytes.
 pub(super) enum FollowError {
     /// The URL may have been too old, or its signer's key has changed: a new one may help.
@@ -152,12 +149,10 @@ pub(super) fn location(response: &Response<Body>) -> Result<&str, UriError> {
 /// Only the code of OSS' error document is taken: its message may repeat the signed text.
 async fn refused(host: String, response: Response<Body>, budget: &Budget) -> UpstreamError {
     let status = response.status();
-    let plain = |text: &str| text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let request_id = response.headers().get(X_OSS_REQUEST_ID).and_then(|value| value.to_str().ok());
-    let request_id = request_id.filter(|id| plain(id)).map(str::to_owned);
+    let request_id = headers::oss_request_id(response.headers()).map(str::to_owned);
     let text = error_text(response, budget).await.unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map(|(code, _)| code);
-    let code = code.filter(|code| plain(code)).unwrap_or_default().to_owned();
+    let code = code.filter(|code| headers::is_word(code)).unwrap_or_default().to_owned();
     UpstreamError::BucketRefused { host, status, code, request_id }
 }
