@@ -36,6 +36,9 @@ const LIMIT_KIB: u64 = 128 * 1024;
 /// kept after one round is compared. Some 768 MiB pass from one half to the other: no byte in two hundred may stay.
 const FLAT_KIB: u64 = 4 * 1024;
 
+/// What the kernel may book on a process that writes no content: a few pages of directories that its sockets are made in.
+const PAGES: u64 = 64 * 1024;
+
 /// The time that pulls under way are given at the end (`proxy::Params::drain`).
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -83,7 +86,8 @@ async fn eight_streams_of_layers_larger_than_the_limit_leave_memory_flat() {
     assert!(later.iter().min() <= earlier.iter().min().map(|kept| kept + FLAT_KIB).as_ref(), "{kept:?} KiB");
     // What is not written to a file cannot fill the page cache.
     let io = std::fs::read_to_string(format!("/proc/{}/io", daemon.pid())).unwrap();
-    assert!(io.lines().any(|line| line == "write_bytes: 0"), "{io}");
+    let written = io.lines().find_map(|line| line.strip_prefix("write_bytes: ")?.parse::<u64>().ok());
+    assert!(written.is_some_and(|bytes| bytes <= PAGES), "{io}");
     daemon.stop();
 }
 

@@ -194,7 +194,7 @@ pub(super) const CHECKS: &[Check] = &[
             "Debian's containerd 1.6 is the only one run here. 1.7 to 2.3 are known from their sources: the tests read their configuration formats, and no pull of theirs is made.",
         ),
         shown_by: &[
-            ("tests/it/doctor.rs", "a_containerd_that_does_not_ask_the_daemon_is_found_out"),
+            ("tests/it/doctor/containerd.rs", "a_containerd_that_does_not_ask_the_daemon_is_found_out"),
             (
                 "src/containerd/config_toml/tests.rs",
                 "several_directories_are_refused_only_where_the_transfer_service_takes_them_for_one",

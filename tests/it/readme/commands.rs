@@ -62,7 +62,8 @@ impl Place {
     }
 }
 
-/// A node whose containerd says that it is the version of the page.
+/// A node whose containerd says that it is the version of the page, whichever file it is asked about: another one may run
+/// beside the tests.
 fn node() -> (Place, PathBuf) {
     let place = Place::new();
     let certs = place.path().join("certs.d");
@@ -78,7 +79,7 @@ fn node() -> (Place, PathBuf) {
         "containerd",
         &format!(
             "case \"$*\" in\n--version) echo 'containerd github.com/containerd/containerd v{version} 0123' ;;\n\
-             'config dump') cat '{}' ;;\n*) exit 1 ;;\nesac",
+             *'config dump') cat '{}' ;;\n*) exit 1 ;;\nesac",
             place.path().join("containerd.toml").display()
         ),
     );
