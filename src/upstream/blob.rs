@@ -11,6 +11,7 @@ use super::manifest::is_encoded;
 use super::memory::Reservation;
 use super::next::Small;
 use super::ordered::{Begun, ordered};
+use super::partial::{beyond, is_meant, not_satisfiable};
 use super::plan::FIRST;
 use super::range::{ByteRange, ContentRange, RangeRequest};
 use super::send::Budget;
@@ -78,7 +79,10 @@ impl Upstream {
         if self.blobs.mode == BlobMode::Redirect {
             return match self.locate(&pull.place, digest, Wanted::new(value.as_ref()), budget).await? {
                 Located::There(uri) => Ok(redirect(uri.to_header())),
-                Located::Here(opened) => self.stream(pull, digest, &range, opened, Beginning::Now),
+                Located::Here(opened) if range == RangeRequest::Whole || is_meant(pull, &opened) => {
+                    self.stream(pull, digest, &range, opened, Beginning::Now)
+                }
+                Located::Here(_) => self.whole_instead(pull, digest, budget).await,
             };
         }
         if range == RangeRequest::Whole
@@ -89,7 +93,22 @@ impl Upstream {
             return self.stream(pull, digest, &range, opened, Beginning::Begun(Box::new(begun)));
         }
         let opened = self.open_range(pull, digest, &range, value.as_ref(), budget).await?;
+        if range != RangeRequest::Whole && !is_meant(pull, &opened) {
+            drop(opened);
+            return self.whole_instead(pull, digest, budget).await;
+        }
         self.stream(pull, digest, &range, opened, Beginning::Now)
+    }
+
+    /// The whole, where a range was asked for of another object than this.
+    async fn whole_instead(
+        self: &Arc<Self>,
+        pull: &Pull,
+        digest: &Digest,
+        budget: &Budget,
+    ) -> Result<Response<Body>, UpstreamError> {
+        let opened = self.open_range(pull, digest, &RangeRequest::Whole, None, budget).await?;
+        self.stream(pull, digest, &RangeRequest::Whole, opened, Beginning::Now)
     }
 
     /// Opens a blob for a range. OSS answers a range that reaches beyond the end with the whole object (cloud fact sheet,
@@ -158,10 +177,7 @@ impl Upstream {
         let part = match (head.status, range) {
             (StatusCode::RANGE_NOT_SATISFIABLE, _) => return Ok(not_satisfiable(&head.headers)),
             (StatusCode::OK, RangeRequest::One(one)) if announced.is_some_and(|total| one.within(total).is_none()) => {
-                let mut headers = HeaderMap::new();
-                let value = format!("bytes */{}", announced.unwrap_or_default());
-                headers.extend(HeaderValue::from_str(&value).ok().map(|value| (CONTENT_RANGE, value)));
-                return Ok(not_satisfiable(&headers));
+                return Ok(beyond(announced.unwrap_or_default()));
             }
             (StatusCode::OK, _) => announced.map(|total| (0..total, Some(total))),
             (StatusCode::PARTIAL_CONTENT, RangeRequest::One(one)) => {
@@ -246,13 +262,6 @@ fn redirect(location: Option<HeaderValue>) -> Response<Body> {
     response
 }
 
-fn not_satisfiable(from: &HeaderMap) -> Response<Body> {
-    let mut response = Response::new(empty());
-    *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
-    response.headers_mut().extend(from.get(CONTENT_RANGE).cloned().map(|value| (CONTENT_RANGE, value)));
-    response
-}
-
 pub(super) fn header(range: &ByteRange) -> HeaderValue {
     // Digits and "bytes=-" are always a header value; the fallback asks for everything, which is never wrong.
     HeaderValue::from_str(&range.to_string()).unwrap_or(HeaderValue::from_static("bytes=0-"))
@@ -266,6 +275,6 @@ pub(super) fn length(headers: &HeaderMap) -> Option<u64> {
     text(headers, &CONTENT_LENGTH)?.parse().ok()
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+pub(super) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }

@@ -21,7 +21,9 @@ impl RangeRequest {
         if !unit.trim().eq_ignore_ascii_case("bytes") {
             return Self::Whole;
         }
-        let parsed: Option<Vec<_>> = ranges.split(',').map(|one| ByteRange::parse(one.trim())).collect();
+        // A recipient of a list lets empty elements pass (RFC 9110 section 5.6.1.2).
+        let ranges = ranges.split(',').map(str::trim).filter(|one| !one.is_empty());
+        let parsed: Option<Vec<_>> = ranges.map(ByteRange::parse).collect();
         match parsed {
             None => Self::Whole,
             Some(several) => match several.as_slice() {
@@ -49,10 +51,10 @@ impl ByteRange {
         let (first, last) = text.split_once('-')?;
         match (first.is_empty(), last.is_empty()) {
             (true, true) => None,
-            (true, false) => number(last).map(Self::Last),
-            (false, true) => number(first).map(Self::From),
+            (true, false) => position(last).map(Self::Last),
+            (false, true) => position(first).map(Self::From),
             (false, false) => {
-                let (first, last) = (number(first)?, number(last)?);
+                let (first, last) = (position(first)?, position(last)?);
                 (first <= last).then_some(Self::Between(first, last))
             }
         }
@@ -121,6 +123,25 @@ impl ContentRange {
     }
 }
 
+/// Whether a range holds under the `If-Range` that came with it, for an object of this entity tag: strong tags are
+/// compared, and neither a weak tag nor a date says enough of the bytes (RFC 9110 section 13.1.5).
+pub(super) fn holds(condition: &str, etag: Option<&str>) -> bool {
+    let condition = condition.trim();
+    condition.len() > 1 && condition.starts_with('"') && etag == Some(condition)
+}
+
+/// The length of an object that a range lies beyond: `Content-Range: bytes */total` of a 416.
+pub(super) fn total_of_unsatisfied(value: &str) -> Option<u64> {
+    let (unit, total) = value.trim().split_once(' ')?;
+    unit.eq_ignore_ascii_case("bytes").then(|| number(total.trim().strip_prefix("*/")?)).flatten()
+}
+
+/// A position of as many digits as somebody likes: what no number holds lies beyond the end of every object.
+fn position(text: &str) -> Option<u64> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().unwrap_or(u64::MAX))
+}
+
 /// Digits only; the standard parser would let a sign pass.
 fn number(text: &str) -> Option<u64> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
@@ -130,16 +151,29 @@ fn number(text: &str) -> Option<u64> {
 mod tests {
     use proptest::prelude::{ProptestConfig, any, proptest};
 
-    use super::{ByteRange, ContentRange, RangeRequest};
+    use super::{ByteRange, ContentRange, RangeRequest, holds, total_of_unsatisfied};
 
     /// Check 11 (`tests/it/peers.rs`).
     #[test]
     fn a_range_that_follows_no_grammar_is_ignored() {
-        for value in
-            ["", "bytes", "bytes=", "bytes=-", "bytes=2-1", "bytes=a-b", "bytes=+1-2", "lines=1-2", "bytes=1-2,"]
-        {
+        for value in [
+            "",
+            "bytes",
+            "bytes=",
+            "bytes=-",
+            "bytes=2-1",
+            "bytes=a-b",
+            "bytes=+1-2",
+            "lines=1-2",
+            "bytes=,",
+            "bytes=1-2,x",
+        ] {
             assert_eq!(RangeRequest::parse(Some(value)), RangeRequest::Whole, "{value:?}");
         }
+        let huge = format!("bytes=1-2,, 7-{},", u128::MAX);
+        let several = RangeRequest::Several(vec![ByteRange::Between(1, 2), ByteRange::Between(7, u64::MAX)]);
+        assert_eq!(RangeRequest::parse(Some(&huge)), several);
+        assert_eq!(RangeRequest::parse(Some("bytes=1-2,")), RangeRequest::One(ByteRange::Between(1, 2)));
         assert_eq!(RangeRequest::parse(Some("Bytes=0-")), RangeRequest::One(ByteRange::From(0)));
         assert_eq!(
             RangeRequest::parse(Some("bytes=0-1, -5")),
@@ -154,6 +188,24 @@ mod tests {
         assert_eq!(ByteRange::From(10).within(10), None);
         assert_eq!(ByteRange::Last(0).within(10), None);
         assert_eq!(ByteRange::From(0).within(0), None);
+    }
+
+    #[test]
+    fn a_condition_holds_for_the_same_strong_tag_only() {
+        assert!(holds("\"a\"", Some("\"a\"")));
+        for (condition, etag) in [
+            ("\"a\"", Some("\"b\"")),
+            ("\"a\"", None),
+            ("W/\"a\"", Some("W/\"a\"")),
+            ("", Some("")),
+            ("\"", Some("\"")),
+        ] {
+            assert!(!holds(condition, etag), "{condition} {etag:?}");
+        }
+        assert_eq!(total_of_unsatisfied("bytes */10"), Some(10));
+        for value in ["bytes 0-1/10", "bytes */*", "items */10", ""] {
+            assert_eq!(total_of_unsatisfied(value), None, "{value}");
+        }
     }
 
     #[test]

@@ -8,23 +8,27 @@ use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::reach::{behind, is_host, is_out_of_reach};
 use super::retry::{self, Failure};
 use super::{Place, Upstream, UpstreamError};
 use crate::http::Body;
 use crate::http::body::{collect_limited, empty};
 use crate::http::client::{Client, ClientError};
 use crate::http::headers;
-use crate::http::origin::{Origin, SafeUri};
+use crate::http::origin::SafeUri;
 use crate::oci::error_body::{self, UpstreamMessage};
 use crate::oci::{RegistryHost, Scope};
 use crate::telemetry::calls;
 use crate::telemetry::metrics::{Outcome, Target};
-use crate::token::{Bearer, TokenError};
+use crate::token::Bearer;
 
 /// Longest error body that is read.
 const LONGEST_ERROR: usize = 8 * 1024;
 /// How long an error body is waited for; its words are not worth more.
 const ERROR_BODY_LIMIT: Duration = Duration::from_secs(2);
+
+/// How often one host of several may fail (5xx) before the next is asked.
+const MOST_BROKEN: u32 = 2;
 
 /// The shortest piece of a bearer that is told from a word of some language.
 const SHORTEST_PIECE: usize = 12;
@@ -88,6 +92,7 @@ impl Upstream {
         let mut host = hosts.next().unwrap_or(&place.host);
         let mut renewed = false;
         let mut tries = 0;
+        let mut broken = 0;
         loop {
             tries += 1;
             let bearer = match self.bearer(host, &scope, budget).await {
@@ -95,7 +100,8 @@ impl Upstream {
                 // The challenge is asked of the same host as the pull, and the realm is one that it names.
                 Err(error) if is_host(&error) && others > 0 => {
                     others -= 1;
-                    self.hosts.failed(host);
+                    broken = 0;
+                    self.hosts.failed(host, behind(&error, host));
                     host = hosts.next().unwrap_or(&place.host);
                     continue;
                 }
@@ -110,7 +116,7 @@ impl Upstream {
                 }
                 Err(error) => Verdict::Again(failure(&error), error.into()),
             };
-            let (failure, error) = match verdict {
+            let (mut failure, error) = match verdict {
                 Verdict::Use(mut response) => {
                     response.extensions_mut().insert(Asked(host.clone()));
                     return Ok(response);
@@ -125,7 +131,17 @@ impl Upstream {
                 Verdict::Again(failure, error) => (failure, error),
             };
             if is_out_of_reach(&error) {
-                self.hosts.failed(host);
+                self.hosts.failed(host, None);
+            }
+            if let Failure::Broken(asked) = failure {
+                broken += 1;
+                if others > 0 && (broken >= MOST_BROKEN || asked.is_some()) {
+                    others -= 1;
+                    broken = 0;
+                    self.hosts.failed(host, None);
+                    // The pause is one that the next host did not ask for.
+                    failure = Failure::Silence;
+                }
             }
             let Some(pause) = retry::pause(tries, failure, budget.remaining()) else { return Err(error) };
             if matches!(failure, Failure::Connection | Failure::Silence) {
@@ -159,20 +175,6 @@ impl Upstream {
         };
         self.parts.metrics.upstream_request(target, outcome, begin.elapsed());
         result
-    }
-
-    /// Connects to hosts that could not be reached some time ago, beside whatever is asked now.
-    fn try_hosts_that_are_due(&self) {
-        while let Some(host) = self.hosts.due() {
-            let (hosts, client) = (Arc::clone(&self.hosts), self.parts.client.clone());
-            tokio::spawn(async move {
-                let reached = match Origin::https(host.as_str()) {
-                    Ok(origin) => client.reach(&origin).await.is_ok(),
-                    Err(_) => false,
-                };
-                hosts.tried(&host, reached);
-            });
-        }
     }
 
     async fn bearer(&self, host: &RegistryHost, scope: &Scope, budget: &Budget) -> Result<Arc<Bearer>, UpstreamError> {
@@ -242,16 +244,6 @@ impl Question {
         request.headers_mut().insert(AUTHORIZATION, authorization);
         Ok(request)
     }
-}
-
-/// Whether it is the registry host, or the realm that it names, that cannot be reached; the role chain has other ways.
-fn is_host(error: &UpstreamError) -> bool {
-    matches!(error, UpstreamError::Token(error) if matches!(**error, TokenError::Unreachable(_)))
-}
-
-/// Whether whoever was asked cannot be reached, or says nothing.
-pub(super) fn is_out_of_reach(error: &UpstreamError) -> bool {
-    matches!(error, UpstreamError::Unreachable(error) if error.is_connect() || matches!(error, ClientError::Timeout { .. }))
 }
 
 pub(super) const fn failure(error: &ClientError) -> Failure {

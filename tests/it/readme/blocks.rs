@@ -58,6 +58,9 @@ pub(crate) const TLS: Block = block(TOP, "yaml", "tls:", KEYS);
 pub(crate) const PODMAN: Block =
     block(TOP, "toml", "[[registry]]", "podman_and_skopeo_are_sent_to_the_daemon_as_the_readme_shows");
 
+pub(crate) const BUILDKIT: Block =
+    block(TOP, "toml", "[registry.", "buildkit_is_sent_to_the_daemon_as_the_readme_shows");
+
 pub(crate) const INSTALL: Block =
     block(SYSTEMD, "sh", "install -m 0755 acr-pull-proxy /usr/local/bin/\ninstall", ON_A_NODE);
 pub(crate) const ACCESS_KEY: Block = block(SYSTEMD, "sh", "install -D -m 0644 access-key.conf", ON_A_NODE);
@@ -91,6 +94,7 @@ const BLOCKS: &[Block] = &[
     CLIENT_AUTH,
     TLS,
     PODMAN,
+    BUILDKIT,
     INSTALL,
     ACCESS_KEY,
     KUBELET,
