@@ -15,12 +15,12 @@ use http::{HeaderValue, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 
-use super::blob::{content_range, header, length};
+use super::check::{content_range, length, unsatisfied};
 use super::fetch::{Source, Span};
 use super::locate::Wanted;
 use super::manifest::is_encoded;
-use super::partial::{beyond, is_meant, unsatisfied};
 use super::range::ByteRange;
+use super::respond::not_satisfiable;
 use super::send::Budget;
 use super::{BlobMode, Pull, Upstream, UpstreamError, answer};
 use crate::error::BoxError;
@@ -98,10 +98,7 @@ impl Upstream {
     ) -> Result<Option<Response<Body>>, UpstreamError> {
         let may = self.blobs.mode == BlobMode::Stream && ranges.len() <= MOST_PARTS;
         let Some(first) = ranges.first().filter(|_| may) else { return Ok(None) };
-        let opened = self.open(&pull.place, digest, Wanted::Range(&header(first)), budget).await?;
-        if !is_meant(pull, &opened) {
-            return Ok(None);
-        }
+        let opened = self.open(&pull.place, digest, Wanted::of(Some(*first)), budget).await?;
         let (head, body) = opened.response.into_parts();
         if is_encoded(&head.headers) {
             return Ok(None);
@@ -119,10 +116,10 @@ impl Upstream {
         let Some((total, mut begun)) = told else { return Ok(None) };
         let Some(spans) = spans(ranges, total) else { return Ok(None) };
         if spans.is_empty() {
-            return Ok(Some(beyond(total)));
+            return Ok(Some(not_satisfiable(Some(total))));
         }
 
-        let source = Arc::new(self.source(pull, digest, Some(total)));
+        let source = Arc::new(self.source(pull, digest, Some(total), None));
         source.remember(&head.headers);
         let trail = source.trail.clone();
         let frames = Frames::random(total);

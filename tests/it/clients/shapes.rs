@@ -244,10 +244,12 @@ async fn a_range_under_a_condition_that_does_not_hold_is_answered_with_the_whole
     for (condition, holds) in
         [(&*etag, true), ("\"other\"", false), (&weak, false), ("Wed, 01 Jan 2025 00:00:00 GMT", false), ("", false)]
     {
-        for (range, status) in [("bytes=10-19", 206), ("bytes=0-1,5-6", 206), ("bytes=99999999-", 416)] {
+        for range in ["bytes=10-19", "bytes=0-1,5-6", "bytes=99999999-"] {
+            // Nothing tells whether a range that lies beyond the end holds: the whole is never wrong.
+            let holds = holds && range != "bytes=99999999-";
             let headers = [("range", range), ("if-range", condition)];
             let reply = node.mirror.ask(Method::GET, &blob(&digest), &headers).await;
-            assert_eq!(reply.status, if holds { status } else { 200 }, "{condition} {range}");
+            assert_eq!(reply.status, if holds { 206 } else { 200 }, "{condition} {range}");
             assert!(holds || reply.body == bytes, "{condition} {range}");
         }
     }

@@ -30,11 +30,13 @@ async fn a_host_that_answers_and_is_of_no_use_gives_way_to_the_next() {
         node.cloud.fault(fault);
         let begun = Instant::now();
         pull(&node, VPC).await;
-        assert!(begun.elapsed() < QUICK, "{told}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < FOUND_OUT, "{told}: {:?}", begun.elapsed());
         assert!(asked(&node, Service::Registry).contains(&PUBLIC.to_owned()), "{told}");
         // It is remembered.
         node.cloud.journal().clear();
+        let begun = Instant::now();
         pull(&node, VPC).await;
+        assert!(begun.elapsed() < QUICK, "{told}: {:?}", begun.elapsed());
         assert_eq!(asked(&node, Service::Registry), [PUBLIC], "{told}");
         node.finish().await;
     }
