@@ -8,6 +8,7 @@ use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::redirect;
 use super::retry::{self, Failure};
 use super::{Place, Upstream, UpstreamError};
 use crate::http::Body;
@@ -16,6 +17,7 @@ use crate::http::client::{Client, ClientError};
 use crate::http::origin::{Origin, SafeUri};
 use crate::oci::error_body::{self, UpstreamMessage};
 use crate::oci::{RegistryHost, Scope};
+use crate::secret::repeats;
 use crate::telemetry::calls;
 use crate::telemetry::metrics::{Outcome, Target};
 use crate::token::{Bearer, TokenError};
@@ -24,9 +26,6 @@ use crate::token::{Bearer, TokenError};
 const LONGEST_ERROR: usize = 8 * 1024;
 /// How long an error body is waited for; its words are not worth more.
 const ERROR_BODY_LIMIT: Duration = Duration::from_secs(2);
-
-/// The shortest piece of a bearer that is told from a word of some language.
-const SHORTEST_PIECE: usize = 12;
 
 /// The time that all tries of one pull request share.
 #[derive(Debug, Clone)]
@@ -145,11 +144,13 @@ impl Upstream {
         budget: &Budget,
     ) -> Result<Response<Body>, ClientError> {
         let begin = Instant::now();
-        let host = request.uri().host().unwrap_or_default().to_owned();
+        let uri = request.uri().clone();
         let result = client.send(request, budget.head_limit()).await;
         if let Ok(response) = &result {
-            let request_id = response.headers().get("x-oss-request-id").and_then(|id| id.to_str().ok());
-            calls::made(target.as_str(), &host, request_id, begin.elapsed());
+            // From nobody but the bucket: a registry knows the bearer, and has no use for this header.
+            let from_bucket = target == Target::Oss;
+            let request_id = from_bucket.then(|| redirect::request_id(response.headers(), uri.query())).flatten();
+            calls::made(target.as_str(), uri.host().unwrap_or_default(), request_id, begin.elapsed());
         }
         let outcome = match &result {
             Ok(response) if response.status().is_server_error() || throttled(response) => Outcome::Failed,
@@ -273,14 +274,9 @@ pub(super) async fn error_text(response: Response<Body>, budget: &Budget) -> Opt
 
 /// What the registry has to say, unless it repeats the bearer.
 async fn words(response: Response<Body>, bearer: &Bearer, budget: &Budget) -> Option<UpstreamMessage> {
-    error_body::first(&error_text(response, budget).await?).filter(|said| !repeats(&said.message, bearer))
-}
-
-/// Whether a text holds a piece of the bearer; a cut text may hold a part of it only.
-fn repeats(text: &str, bearer: &Bearer) -> bool {
-    let in_token = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.');
-    let words = text.split(|char| !in_token(char)).filter(|word| word.len() >= SHORTEST_PIECE);
-    words.into_iter().any(|word| bearer.token.expose().contains(word))
+    let repeats = |text: &str| repeats(text, bearer.token.expose());
+    error_body::first(&error_text(response, budget).await?)
+        .filter(|said| !repeats(&said.message) && !repeats(&said.code))
 }
 
 fn says_expired(message: &UpstreamMessage) -> bool {
