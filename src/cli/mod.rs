@@ -10,6 +10,8 @@ mod docker_credential;
 mod doctor;
 mod documents;
 mod hosts;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod invariants;
 mod login;
 mod output;
 mod policy;

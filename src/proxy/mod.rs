@@ -9,6 +9,8 @@ mod conversation;
 mod exchange;
 mod gate;
 mod handler;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod invariants;
 mod linger;
 mod link;
 mod listener;
