@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed at run time, 2 wrong usage or configuration. What answers a question goes to standard
 //! output, everything about failure to standard error. The environment is read here and passed down as values.
 
+mod cgroup;
 mod check;
 mod convert;
 mod credential_provider;

@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::output::Failure;
 use super::version::COMMIT;
-use super::{process, service_manager};
+use super::{cgroup, process, service_manager};
 use crate::app::{App, Sockets, StartError, Surroundings};
 use crate::config::{Environment, Loaded, Overlay, Unusable, Watch};
 use crate::containerd::Lookup;
@@ -52,8 +52,16 @@ pub(super) fn run(
         let signals = Signals::new().map_err(|error| system("signals cannot be received", &error))?;
         let source = Some(path.display().to_string());
         let (level, login_socket, containerd) = (log.level(), Some(login_socket), Some(containerd));
-        let surroundings =
-            Surroundings { level, source, commit: COMMIT, containerd, login_socket, ..Surroundings::default() };
+        let memory_limit = cgroup::memory_limit();
+        let surroundings = Surroundings {
+            level,
+            source,
+            commit: COMMIT,
+            memory_limit,
+            containerd,
+            login_socket,
+            ..Surroundings::default()
+        };
         let sockets = Sockets::bind(&config, inherited).map_err(|error| not_started(&error))?;
         let app = App::start_on(sockets, &config, surroundings).map_err(|error| not_started(&error))?;
         service_manager::ready(SERVING);

@@ -6,12 +6,13 @@ mod tests;
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::certs_dir::CertsDir;
 use super::config_toml::Settings;
-use super::finding::Finding;
+use super::finding::{Finding, Kind};
 use super::process::{self, Running};
 use super::version::Version;
 
@@ -40,7 +41,7 @@ pub struct Lookup {
     pub containerd: PathBuf,
     /// `--containerd-config`: read this file, whatever else there is.
     pub config: Option<PathBuf>,
-    /// `--certs-dir`: use this directory, whatever containerd's configuration says.
+    /// `--certs-dir`: use this directory. Beside `config`, that is examined, too.
     pub certs_dir: Option<PathBuf>,
     /// Where entries are to lead, as `http://127.0.0.1:7080`, for what is to be pasted; `None`: not known.
     pub mirror: Option<String>,
@@ -77,8 +78,7 @@ pub struct Discovery {
 pub fn discover(lookup: &Lookup) -> Discovery {
     let version = run(&lookup.containerd, &["--version"]).ok().and_then(|output| Version::of_output(&output));
     if let Some(directory) = &lookup.certs_dir {
-        let certs_dir = CertsDir::new(vec![directory.clone()]);
-        return Discovery { certs_dir, source: "--certs-dir".to_owned(), version, findings: Vec::new() };
+        return named(directory, lookup.config.as_deref(), version);
     }
     let running = process::running(&lookup.root);
     let place = Place::of(lookup, &running);
@@ -187,6 +187,37 @@ fn lay_over(settings: &mut Settings, path: &Path, depth: usize, files: &mut Vec<
         }
     }
     Ok(())
+}
+
+/// The directory that somebody has named; a configuration named beside it says whether containerd would read it.
+fn named(directory: &Path, config: Option<&Path>, version: Option<Version>) -> Discovery {
+    let (source, findings) = match config.map(|path| (path.display(), file(path))) {
+        None => ("--certs-dir".to_owned(), Vec::new()),
+        // Who names the directory knows it; on k3s there is no such file.
+        Some((path, Err(_))) => (format!("--certs-dir; {path} cannot be read"), Vec::new()),
+        Some((path, Ok(settings))) => {
+            let mut findings = settings.findings(version);
+            findings.extend(elsewhere(&settings.roots(), directory).as_deref().map(Finding::elsewhere));
+            let unsure = version.is_none() && settings.roots().is_empty();
+            if unsure {
+                findings.retain(|finding| finding.kind != Kind::NoConfigPath);
+            }
+            let doubt =
+                if unsure { ", which has no config_path; before 2.2 containerd then reads no hosts.toml" } else { "" };
+            (format!("--certs-dir and {path}{doubt}"), findings)
+        }
+    };
+    Discovery { certs_dir: CertsDir::new(vec![directory.to_path_buf()]), source, version, findings }
+}
+
+/// Where containerd looks instead, if that is certain: each of its directories is here to be compared, and none of them
+/// is this one, also by another name (a mount into a container).
+fn elsewhere(roots: &[PathBuf], directory: &Path) -> Option<String> {
+    let identity = |path: &Path| fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()));
+    let this = identity(directory)?;
+    let others: Vec<_> = roots.iter().map(|root| identity(root)).collect::<Option<_>>()?;
+    let roots = roots.iter().map(|root| root.display().to_string());
+    (!others.is_empty() && !others.contains(&this)).then(|| roots.collect::<Vec<_>>().join(" and "))
 }
 
 /// The files that a pattern of `imports` names, in the order of their names. `*` is understood in the last component,

@@ -32,6 +32,8 @@ pub enum Kind {
     JoinedConfigPath,
     /// `config_path` and the settings that it replaces: the CRI plugin does not load.
     LegacyRegistry,
+    /// `config_path` names other directories than the one that was named.
+    Elsewhere,
     /// k3s or RKE2 deletes and writes the directory at each start.
     Rewritten,
     /// A file of the configuration is newer than the containerd that runs.
@@ -91,6 +93,14 @@ impl Finding {
                  name of one directory and so finds no hosts.toml"
             ),
             fix: format!("{}\nOr set use_local_image_pull = true in the same plugin's section", paste(section)),
+        }
+    }
+
+    pub(super) fn elsewhere(roots: &str) -> Self {
+        Self {
+            kind: Kind::Elsewhere,
+            text: format!("containerd reads {roots}, which is another directory than --certs-dir"),
+            fix: format!("give {roots} as --certs-dir; in the DaemonSet that is the path of the volume 'certs'"),
         }
     }
 

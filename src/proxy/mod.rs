@@ -14,6 +14,7 @@ pub(crate) mod invariants;
 mod linger;
 mod link;
 mod listener;
+mod request_id;
 mod respond;
 mod route;
 mod serve;

@@ -62,11 +62,17 @@ pub(super) struct Signed {
     pub(super) expires: Timestamp,
 }
 
+/// How much of `bytes` (`blobs.memory`) is read ahead at most.
+#[must_use]
+pub const fn read_ahead(bytes: u64) -> u64 {
+    bytes / AHEAD.1 * AHEAD.0
+}
+
 impl Memory {
     /// Memory with `bytes` of read-ahead (`blobs.memory`).
     #[must_use]
     pub fn new(bytes: u64) -> Arc<Self> {
-        let ahead = bytes / AHEAD.1 * AHEAD.0;
+        let ahead = read_ahead(bytes);
         let units = usize::try_from(ahead / UNIT).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         Arc::new(Self {
             size: bytes,

@@ -49,7 +49,7 @@ use self::hosts::Hosts;
 use self::locate::Found;
 use self::manifest::{Asked, Read};
 use self::memory::Key;
-pub use self::memory::Memory;
+pub use self::memory::{Memory, read_ahead};
 use self::next::Small;
 use self::send::Budget;
 pub use self::warm::{RENEWAL, likely_bucket};

@@ -24,12 +24,6 @@ use crate::telemetry::metrics::{Outcome, Target};
 /// Most hops behind the registry's redirect; ACR needs one.
 const MOST_HOPS: usize = 5;
 
-/// OSS' name for a request, for a support ticket.
-const X_OSS_REQUEST_ID: &str = "x-oss-request-id";
-
-/// Longest code or request id of OSS; real ones have some 30 characters.
-const LONGEST_WORD: usize = 64;
-
 /// Why a URL led to no bytes.
 pub(super) enum FollowError {
     /// The URL may have been too old, or its signer's key has changed: a new one may help.
@@ -152,54 +146,38 @@ pub(super) fn location(response: &Response<Body>) -> Result<&str, UriError> {
     value.to_str().map_err(|_| UriError::Malformed)
 }
 
+/// Only the code of OSS' error document is taken: its message may repeat the signed text.
 async fn refused(uri: &SafeUri, response: Response<Body>, budget: &Budget) -> UpstreamError {
     let (host, status) = (uri.origin().host().to_owned(), response.status());
-    let request_id = request_id(response.headers(), uri.query()).map(str::to_owned);
+    let request_id = headers::oss_request_id(response.headers()).map(str::to_owned);
     let text = error_text(response, budget).await.unwrap_or_default();
     let code = code(&String::from_utf8_lossy(&text), uri.query()).unwrap_or_default().to_owned();
     UpstreamError::BucketRefused { host, status, code, request_id }
 }
 
-/// OSS' name for its answer to a URL with this query.
-pub(super) fn request_id<'a>(headers: &'a HeaderMap, query: Option<&str>) -> Option<&'a str> {
-    word(headers.get(X_OSS_REQUEST_ID)?.to_str().ok()?, query)
-}
-
-/// The code of OSS' error document, of which nothing else is taken: its message may repeat the signed text.
+/// The code of the error document that a bucket answers to a URL with this query. It is no piece of the URL: a V4 signature
+/// has the characters of a code.
 pub(super) fn code<'a>(document: &'a str, query: Option<&str>) -> Option<&'a str> {
     let (_, rest) = document.split_once("<Code>")?;
-    word(rest.split_once("</Code>")?.0, query)
-}
-
-/// A code or an id, unless it is a piece of the URL: a V4 signature has the characters of both.
-fn word<'a>(text: &'a str, query: Option<&str>) -> Option<&'a str> {
-    let plain = text.len() <= LONGEST_WORD && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let repeated = query.is_some_and(|query| signed_url::is_repeated_in(text, query));
-    (plain && !repeated).then_some(text)
+    let (code, _) = rest.split_once("</Code>")?;
+    let repeated = query.is_some_and(|query| signed_url::is_repeated_in(code, query));
+    (headers::is_word(code) && !repeated).then_some(code)
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
-
-    use super::{X_OSS_REQUEST_ID, code, request_id};
+    use super::code;
 
     #[test]
-    fn a_signature_is_neither_a_code_nor_a_request_id() {
+    fn a_signature_is_no_code() {
         let signature = "4d66b4b8a3b5e6f0c1d2e3f4a5b6c7d8e9f00112233445566778899aabbccdde";
         let query = format!("x-oss-signature-version=OSS4-HMAC-SHA256&x-oss-signature={signature}&x-oss-expires=60");
-        let read = |word: &str| {
-            let headers = HeaderMap::from_iter([(X_OSS_REQUEST_ID.parse().unwrap(), word.parse().unwrap())]);
-            let document = format!("<Error><Code>{word}</Code><Message>{signature}</Message></Error>");
-            let id = request_id(&headers, Some(&query)).map(str::to_owned);
-            assert_eq!(id.as_deref(), code(&document, Some(&query)));
-            id
-        };
+        let document = |word: &str| format!("<Error><Code>{word}</Code><Message>{signature}</Message></Error>");
         for word in [signature, &signature[40..], &signature[20..33], &signature.to_uppercase(), "two words", "<x>"] {
-            assert_eq!(read(word), None, "{word}");
+            assert_eq!(code(&document(word), Some(&query)), None, "{word}");
         }
-        for word in ["SignatureDoesNotMatch", "InvalidAccessKeyId", "5C3D9175B6FC201293AD1234"] {
-            assert_eq!(read(word).as_deref(), Some(word));
+        for word in ["SignatureDoesNotMatch", "InvalidAccessKeyId", "AccessDenied"] {
+            assert_eq!(code(&document(word), Some(&query)), Some(word));
         }
     }
 }

@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use futures_util::future::poll_immediate;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::redirect;
 use super::retry::{self, Failure};
 use super::{Place, Upstream, UpstreamError};
 use crate::http::Body;
 use crate::http::body::{collect_limited, empty};
 use crate::http::client::{Client, ClientError};
+use crate::http::headers::{self, X_OSS_REQUEST_ID};
 use crate::http::origin::{Origin, SafeUri};
+use crate::http::signed_url;
 use crate::oci::error_body::{self, UpstreamMessage};
 use crate::oci::{RegistryHost, Scope};
 use crate::secret::repeats;
@@ -144,13 +145,12 @@ impl Upstream {
         budget: &Budget,
     ) -> Result<Response<Body>, ClientError> {
         let begin = Instant::now();
-        let uri = request.uri().clone();
-        let result = client.send(request, budget.head_limit()).await;
-        if let Ok(response) = &result {
-            // From nobody but the bucket: a registry knows the bearer, and has no use for this header.
-            let from_bucket = target == Target::Oss;
-            let request_id = from_bucket.then(|| redirect::request_id(response.headers(), uri.query())).flatten();
-            calls::made(target.as_str(), uri.host().unwrap_or_default(), request_id, begin.elapsed());
+        let asked = (request.uri().clone(), request.headers().get(AUTHORIZATION).cloned());
+        let mut result = client.send(request, budget.head_limit()).await;
+        if let Ok(response) = &mut result {
+            drop_echo(response.headers_mut(), &asked);
+            let request_id = headers::oss_request_id(response.headers());
+            calls::made(target.as_str(), asked.0.host().unwrap_or_default(), request_id, begin.elapsed());
         }
         let outcome = match &result {
             Ok(response) if response.status().is_server_error() || throttled(response) => Outcome::Failed,
@@ -242,6 +242,19 @@ impl Question {
         *request.headers_mut() = self.headers.clone();
         request.headers_mut().insert(AUTHORIZATION, authorization);
         Ok(request)
+    }
+}
+
+/// Takes the request id from an answer where it is a piece of the bearer or signed URL that was asked with, so that nobody
+/// who notes ids has to know either.
+fn drop_echo(answer: &mut HeaderMap, (uri, authorization): &(Uri, Option<HeaderValue>)) {
+    let bearer = authorization.as_ref().and_then(|value| value.to_str().ok());
+    let echoes = |id: &str| {
+        bearer.is_some_and(|bearer| repeats(id, bearer))
+            || uri.query().is_some_and(|query| signed_url::is_repeated_in(id, query))
+    };
+    if headers::oss_request_id(answer).is_some_and(echoes) {
+        answer.remove(X_OSS_REQUEST_ID);
     }
 }
 

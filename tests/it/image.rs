@@ -65,6 +65,18 @@ fn the_image_says_what_the_package_says() {
     assert!(dockerfile.contains(&version) && dockerfile.contains(&toolchain), "{version} {toolchain}");
 }
 
+#[test]
+fn the_architecture_that_is_asked_for_is_the_one_that_is_built() {
+    let dockerfile = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Dockerfile")).unwrap();
+    let arguments: Vec<_> = dockerfile.lines().filter_map(|line| line.trim().strip_prefix("ARG ")).collect();
+    assert!(arguments.contains(&"TARGETARCH"), "{arguments:?}");
+    // In a stage a value here would stand over the builder's (docker/buildx#510), and every image be for one architecture.
+    let automatic = |argument: &&&str| argument.starts_with("TARGET") || argument.starts_with("BUILD");
+    assert!(arguments.iter().filter(automatic).all(|argument| !argument.contains('=')), "{arguments:?}");
+    assert!(dockerfile.contains("readelf --file-header /out/acr-pull-proxy"), "the binary is held against it");
+    assert!(dockerfile.contains("*) echo \"no image is built for"), "another architecture is refused");
+}
+
 /// Check 19 (`tests/it/peers.rs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_pulls_through_the_daemon_in_its_image() {

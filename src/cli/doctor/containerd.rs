@@ -40,7 +40,7 @@ fn reads(found: &Discovery) -> Option<Finding> {
 fn of_configuration(finding: &containerd::Finding) -> Finding {
     let sign = match finding.kind {
         Kind::CriDisabled => Sign::CriDisabled,
-        Kind::NoConfigPath | Kind::Unreadable => Sign::NoConfigPath,
+        Kind::NoConfigPath | Kind::Unreadable | Kind::Elsewhere => Sign::NoConfigPath,
         Kind::JoinedConfigPath => Sign::JoinedConfigPath,
         Kind::LegacyRegistry => Sign::LegacyRegistry,
         Kind::Rewritten => Sign::Rewritten,

@@ -158,6 +158,44 @@ fn what_cannot_be_read_is_told_with_what_was_tried() {
     assert_eq!(found.certs_dir.root(), None);
 }
 
+#[test]
+fn a_configuration_beside_a_named_directory_is_examined_and_the_directory_held_against_it() {
+    let node = Node::new();
+    let certs_dir = node.write("mounted/.keep", "").parent().unwrap().to_path_buf();
+    let section = "version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\n";
+    let found = |config_path: &str| {
+        let config = node.write("config.toml", &format!("{section}config_path = '{config_path}'\n"));
+        discover(&Lookup { certs_dir: Some(certs_dir.clone()), config: Some(config), ..node.lookup() })
+    };
+    let kinds = |found: &Discovery| found.findings.iter().map(|finding| finding.kind).collect::<Vec<_>>();
+
+    let joined = found("/etc/containerd/certs.d:/etc/docker/certs.d");
+    assert_eq!((kinds(&joined), joined.certs_dir.root()), (vec![Kind::JoinedConfigPath], Some(certs_dir.as_path())));
+
+    let here = node.root.path().join("of-the-node");
+    std::os::unix::fs::symlink(&certs_dir, &here).unwrap();
+    assert_eq!(kinds(&found(here.to_str().unwrap())), [], "one directory under two names, as in a container");
+    let other = node.write("other/.keep", "").parent().unwrap().to_path_buf();
+    let elsewhere = found(other.to_str().unwrap());
+    assert_eq!(kinds(&elsewhere), [Kind::Elsewhere]);
+    assert!(elsewhere.findings[0].text.contains(other.to_str().unwrap()), "{elsewhere:?}");
+    assert_eq!(kinds(&found("/nowhere/in/this/container")), [], "what cannot be seen is not judged");
+}
+
+#[test]
+fn beside_a_named_directory_what_cannot_be_known_is_told_and_refuses_nothing() {
+    let node = Node::new();
+    let found = |config: PathBuf| {
+        discover(&Lookup { certs_dir: Some("/host/certs.d".into()), config: Some(config), ..node.lookup() })
+    };
+    for (config, doubt) in
+        [(node.write("config.toml", "version = 3\n"), "no config_path"), ("/nowhere.toml".into(), "cannot be read")]
+    {
+        let found = found(config);
+        assert!(found.findings.is_empty() && found.source.contains(doubt), "{found:?}");
+    }
+}
+
 /// Check 17 (`tests/it/peers.rs`).
 #[test]
 fn a_configuration_that_is_newer_than_the_containerd_that_runs_is_told() {

@@ -163,6 +163,12 @@ fn every_kubectl_command_names_what_the_manifests_hold() {
                     assert!(root().join("daemonset").join(directory).join("kustomization.yaml").is_file(), "{line}");
                 }
                 ["kubectl", "-n", "kube-system", "rollout", "status", set] => is_kept(set, None),
+                ["kubectl", "-n", "kube-system", "delete", "configmap", "-l", label] => {
+                    let (key, value) = label.split_once('=').expect("a label");
+                    let kept = fs::read_to_string(root().join("tests/data/daemonset/rrsa.yaml")).unwrap();
+                    let map = kept.split("\n---\n").find(|object| object.contains("\nkind: ConfigMap\n")).unwrap();
+                    assert!(map.contains(&format!("    {key}: {value}\n")), "{line}");
+                }
                 ["kubectl", "-n", "kube-system", "exec", set, "-c", container, "--", program, rest @ ..] => {
                     is_kept(set, Some(container));
                     let dockerfile = fs::read_to_string(root().join("Dockerfile")).unwrap();

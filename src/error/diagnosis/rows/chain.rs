@@ -33,7 +33,7 @@ pub(super) const CHAIN: &[Row] = &[
     ]),
     sign(Sign::TokenFile, Node, [
         "`the token file cannot be read`",
-        "the service-account token is not mounted, or cannot be read by this user",
+        "the service-account token is not mounted, cannot be read by this user, or another file is named",
         "mount a projected serviceAccountToken with `audience: sts.aliyuncs.com` and name it in rrsa.tokenFile",
         "mount it, or correct rrsa.tokenFile",
     ]),

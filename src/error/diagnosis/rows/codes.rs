@@ -29,7 +29,7 @@ pub(super) const CODES: &[Row] = &[
     ]),
     code(&[BEFORE_REGISTRY], &["NoPermission"], NodeAccount, [
         "`AssumeRole: NoPermission` on the way through account A",
-        "one of two halves is missing, both before the registry's account: the right of the caller, or the trust of the role",
+        "one of two halves is missing: the right of the caller, or the trust of the role, which is not one of the registry's account",
         "allow sts:AssumeRole on {role} in the policy of {caller}, and name it in the trust policy of {role} under \
          Principal.RAM: {caller}; `policy` prints both",
         "A must allow it, and its role must trust",
