@@ -131,8 +131,9 @@ async fn check_10_plain_http_to_a_bucket_is_made_https_and_to_nobody_else() {
 async fn check_10_redirects_lead_to_buckets_and_named_hosts_only() {
     let node = Node::start().await;
     let (digest, bytes) = layer(&node);
-    // With everything at hand that a pull needs, so that whoever is asked from here on is asked because of a redirect.
-    node.mirror.get(&manifest(TAG)).await.expect(200);
+    // With everything at hand that a pull needs, so that whoever is asked from here on is asked because of a redirect. A
+    // manifest that there is would have its blobs fetched ahead.
+    node.mirror.get(&manifest("absent")).await.expect(404);
     let beside_the_registry = || node.cloud.journal().filter(|entry| entry.service != Service::Registry).len();
     let before = beside_the_registry();
     for target in [

@@ -62,7 +62,8 @@ impl Given {
         Self { word: word.to_owned(), piece: end(secret, 24).to_owned() }
     }
 
-    fn to(service: Service, cloud: &CloudSim) -> Self {
+    /// `layer` is the digest, in hexadecimal, of the blob that the bucket is asked for.
+    fn to(service: Service, cloud: &CloudSim, layer: &str) -> Self {
         let of_ram = cloud.directory().issued_secrets();
         let all = cloud.issued_secrets();
         let newest = |kind: &dyn Fn(&str) -> bool| {
@@ -89,7 +90,9 @@ impl Given {
                 Self::new(end(bearer, 40), &format!("{}x", end(bearer, 40)))
             }
             _ => {
-                let asked = cloud.journal().of(Service::Oss).pop().expect("the bucket was asked").query;
+                let mut asked =
+                    cloud.journal().filter(|entry| entry.service == Service::Oss && entry.path.contains(layer));
+                let asked = asked.pop().expect("the bucket was asked").query;
                 let (_, signature) = asked.split_once("x-oss-signature=").expect("a V4 signature");
                 let signature = signature.split('&').next().expect("a value");
                 assert_eq!(signature.len(), 64, "{asked}");
@@ -153,6 +156,7 @@ async fn drive(method: Method) {
     node.cloud.configure(|settings| settings.blob_url.signature = UrlSignature::V4);
     let mut answers = Answers::default();
     let layer = blob(&node.image.layers[0]);
+    let (_, hex) = node.image.layers[0].split_once(':').unwrap();
     assert_eq!(answers.pull(&node, &manifest(TAG)).await, StatusCode::OK, "{method:?}");
     assert_eq!(answers.pull(&node, &layer).await, StatusCode::OK, "{method:?}");
     node.cloud.directory().revoke_sessions(setup::PULL_ROLE);
@@ -175,8 +179,11 @@ async fn drive(method: Method) {
                 // So that the URL which is asked next has been asked before.
                 assert_eq!(answers.pull(&node, &layer).await, StatusCode::OK, "{method:?}: {number}");
             }
-            let Some(effect) = Given::to(service, &node.cloud).echo(service, number) else { break };
-            let fault = node.cloud.fault(Fault::on(service, effect).once());
+            let Some(effect) = Given::to(service, &node.cloud, hex).echo(service, number) else { break };
+            let fault = Fault::on(service, effect).once();
+            // Not while another blob is fetched ahead.
+            let fault = if service == Service::Oss { fault.path_contains(hex) } else { fault };
+            let fault = node.cloud.fault(fault);
             let path = match service {
                 Service::Oss => layer.clone(),
                 // With the bearer that was issued last, and that the registry is given again.
