@@ -12,6 +12,7 @@ pub(crate) mod logins;
 mod node;
 mod report;
 mod sockets;
+mod standby;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -34,6 +35,7 @@ use fleet::Fleet;
 use node::NodeView;
 use report::{Build, Reporter, Signals};
 pub use sockets::Sockets;
+pub use standby::Standby;
 
 /// What the daemon is given beside its configuration. The default is right for tests.
 #[derive(Debug, Clone)]
