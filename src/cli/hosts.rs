@@ -7,6 +7,7 @@ mod daemon;
 mod tell;
 mod token;
 mod wanted;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Subcommand};
 
-use super::output::Failure;
+use super::output::{Failure, warn};
 use super::usage::number;
 use super::{Form, Settings};
 use crate::config::{Config, Environment, load};
@@ -52,6 +53,8 @@ enum Command {
         /// Wait at most this long until the daemon is ready; without it, the daemon need not run.
         #[arg(long, value_name = "SECONDS", env = "ACR_PULL_PROXY_HOSTS_WAIT", value_parser = number::<u64>)]
         wait: Option<u64>,
+        #[command(flatten)]
+        manner: Manner,
     },
     /// Take our entries out; every file becomes what it was. Needs neither configuration nor daemon.
     Uninstall {
@@ -114,6 +117,18 @@ struct Writing {
     dry_run: bool,
 }
 
+/// What becomes of an installation that cannot be done now, or not in full.
+#[derive(Debug, Clone, Copy, Args)]
+struct Manner {
+    /// Stay until SIGTERM: install each domain once the daemon has a login for it, and again when the daemon serves other
+    /// domains, when the configuration changes, and where an entry was taken away.
+    #[arg(long, env = "ACR_PULL_PROXY_HOSTS_WATCH", value_parser = BoolishValueParser::new(), conflicts_with_all = ["wait", "dry_run", "rotate_token"])]
+    watch: bool,
+    /// Tell what cannot be installed, and end with success all the same; for whoever starts the daemon next.
+    #[arg(long, env = "ACR_PULL_PROXY_HOSTS_BEST_EFFORT", value_parser = BoolishValueParser::new(), conflicts_with = "watch")]
+    best_effort: bool,
+}
+
 /// How the entry of a domain is, in words.
 pub(super) fn in_words(state: &State) -> String {
     tell::state(state)
@@ -130,18 +145,33 @@ pub(super) fn run(arguments: Arguments, path: &Path, environment: &Environment, 
         Ok(loaded.config)
     };
     match arguments.command {
-        Command::Install { settings, entries, place, writing, making, wait } => {
-            let config = configuration(&settings)?;
-            let found = discovered(&place)?;
-            if let Some(seconds) = wait {
-                daemon::wait_until_ready(config.admin, Duration::from_secs(seconds))?;
+        Command::Install { settings, entries, place, writing, making, wait, manner } => {
+            if manner.watch {
+                let configuration = &|| configuration(&settings);
+                return watch::run(&watch::Task { configuration, entries, place, writing, making, form });
             }
+            let config = configuration(&settings)?;
             let token = config.client_token_file.as_deref().map(|path| match writing.dry_run {
                 true => token::placeholder(path, making),
                 false => token::token(path, making),
             });
-            let wanted = Wanted::with_token(&config, &entries, &found, token.transpose()?)?;
-            change::install(&wanted, &found, &place, &writing, form)
+            let token = token.transpose()?;
+            let install = || {
+                let found = discovered(&place)?;
+                if let Some(seconds) = wait {
+                    daemon::wait_until_ready(config.admin, Duration::from_secs(seconds))?;
+                }
+                let wanted = Wanted::with_token(&config, &entries, &found, token)?;
+                change::install(&wanted, &found, &place, &writing, form)
+            };
+            match install() {
+                Err(failure) if manner.best_effort => {
+                    failure.report(form);
+                    warn("note: what is told above was not done; with --best-effort that is no failure\n");
+                    Ok(())
+                }
+                done => done,
+            }
         }
         Command::Uninstall { place, writing } => change::uninstall(&place, &writing, form),
         Command::Status { settings, entries, place } => {

@@ -18,7 +18,7 @@ const DIAL_TIMEOUT: &str = "1s";
 const AUTHORIZATION: &str = "Authorization";
 
 /// What containerd is told about the daemon.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     mirror: String,
     ca: Option<PathBuf>,

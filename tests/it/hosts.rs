@@ -2,6 +2,7 @@
 
 mod killed;
 mod spegel;
+mod watch;
 mod with_containerd;
 
 use std::collections::BTreeMap;

@@ -5,7 +5,7 @@ use super::super::output::Failure;
 use super::tell::{self, Done};
 use super::wanted::Wanted;
 use super::{Place, Writing, failure};
-use crate::containerd::{CertsDir, Discovery, Installer, Kind, discover};
+use crate::containerd::{CertsDir, Discovery, Installer, Kind, Outcome, discover};
 
 /// Puts the entry into the files of the wanted domains.
 pub(super) fn install(
@@ -20,13 +20,25 @@ pub(super) fn install(
         let next = "run this again when the daemon is ready, or set 'domains' in the configuration";
         return Err(Failure::runtime("no served domain is known", next));
     }
-    let installer = Installer::new(found.certs_dir.clone(), writing.record(place)?, writing.force);
-    let outcomes = match writing.dry_run {
-        true => installer.plan_install(domains, entry, *complete),
-        false => installer.install(domains, entry, *complete),
+    let outcomes = if writing.dry_run {
+        let installer = Installer::new(found.certs_dir.clone(), writing.record(place)?, writing.force);
+        installer.plan_install(domains, entry, *complete).map_err(|error| failure(&error))?
+    } else {
+        installed(wanted, found, place, writing)?
     };
-    let outcomes = outcomes.map_err(|error| failure(&error))?;
     tell::outcomes(&Done { outcomes, dry_run: writing.dry_run }, form)
+}
+
+/// The same without telling: what became of each file.
+pub(super) fn installed(
+    wanted: &Wanted,
+    found: &Discovery,
+    place: &Place,
+    writing: &Writing,
+) -> Result<Vec<Outcome>, Failure> {
+    let Wanted { entry, domains, complete } = wanted;
+    let installer = Installer::new(found.certs_dir.clone(), writing.record(place)?, writing.force);
+    installer.install(domains, entry, *complete).map_err(|error| failure(&error))
 }
 
 /// Takes our entries out of all files that have one.

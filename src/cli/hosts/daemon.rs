@@ -28,22 +28,41 @@ const LONGEST_STATUS: usize = 4 << 20;
 
 /// The part of `/status` that is needed here.
 #[derive(Debug, Deserialize)]
-struct Status {
-    instances: Vec<Instance>,
+pub(super) struct Status {
+    /// Where pulls come in.
+    pub(super) listen: SocketAddr,
+    /// Whether every instance is ready, and the daemon not about to end.
+    pub(super) ready: bool,
+    /// Every configured instance.
+    pub(super) instances: Vec<Instance>,
 }
 
+/// One instance of it.
 #[derive(Debug, Deserialize)]
-struct Instance {
+pub(super) struct Instance {
     id: String,
     domains: Vec<String>,
+    /// Whether it has a login that can be used.
+    pub(super) ready: bool,
+}
+
+impl Instance {
+    /// The domains it is served under, as far as they are known.
+    pub(super) fn domains(&self) -> impl Iterator<Item = RegistryHost> {
+        self.domains.iter().filter_map(|name| RegistryHost::parse(name).ok())
+    }
+}
+
+/// What the daemon says of itself; `None` where no daemon answers.
+pub(super) fn status(admin: SocketAddr) -> Option<Status> {
+    let (status, body) = block_on(get(admin, "/status"))?.ok()?;
+    serde_json::from_slice(&body).ok().filter(|_| status == StatusCode::OK)
 }
 
 /// The domains of each instance, by its id; `None` where no daemon answers.
 pub(super) fn domains(admin: SocketAddr) -> Option<BTreeMap<String, Vec<RegistryHost>>> {
-    let (status, body) = block_on(get(admin, "/status"))?.ok()?;
-    let parsed = |names: Vec<String>| names.iter().filter_map(|name| RegistryHost::parse(name).ok()).collect();
-    let answer: Status = serde_json::from_slice(&body).ok().filter(|_| status == StatusCode::OK)?;
-    Some(answer.instances.into_iter().map(|instance| (instance.id, parsed(instance.domains))).collect())
+    let instances = status(admin)?.instances;
+    Some(instances.into_iter().map(|instance| (instance.id.clone(), instance.domains().collect())).collect())
 }
 
 /// Returns as soon as the daemon is ready.

@@ -8,6 +8,7 @@ use crate::oci::RegistryHost;
 use crate::secret::Secret;
 
 /// What the settings ask for.
+#[derive(PartialEq, Eq)]
 pub(super) struct Wanted {
     pub(super) entry: Entry,
     pub(super) domains: Vec<(RegistryHost, Server)>,
@@ -29,9 +30,34 @@ impl Wanted {
         found: &Discovery,
         token: Option<Secret>,
     ) -> Result<Self, Failure> {
+        note_absent_ca(config);
+        Self::of(config, entries, found, token, domains(config))
+    }
+
+    /// The same with the domains that the daemon has a login for now, which listens where it says.
+    pub(super) fn served(
+        config: &Config,
+        entries: &Entries,
+        found: &Discovery,
+        token: Option<Secret>,
+        status: &daemon::Status,
+    ) -> Result<Self, Failure> {
+        let config = Config { listen: status.listen, ..config.clone() };
+        let ready = status.instances.iter().filter(|instance| instance.ready);
+        let domains: Vec<_> = ready.flat_map(daemon::Instance::domains).collect();
+        let complete = status.ready && status.instances.iter().all(|instance| instance.domains().next().is_some());
+        Self::of(&config, entries, found, token, (domains, complete))
+    }
+
+    fn of(
+        config: &Config,
+        entries: &Entries,
+        found: &Discovery,
+        token: Option<Secret>,
+        (domains, complete): (Vec<RegistryHost>, bool),
+    ) -> Result<Self, Failure> {
         let next = "run `acr-pull-proxy hosts install --rotate-token`";
         let entry = entry_with(config, found, token).map_err(|error| Failure::runtime(error.to_string(), next))?;
-        let (domains, complete) = domains(config);
         let server = |domain: &RegistryHost| match entries.strict {
             true => Server::Strict,
             false => Server::Fallback(domain.clone()),
@@ -45,6 +71,7 @@ impl Wanted {
 pub(super) fn entry(config: &Config, found: &Discovery) -> Result<Entry, String> {
     let token = config.client_token_file.as_deref().map(client_token).transpose();
     let token = token.map_err(|error| format!("{error}; {}", error.advice()))?;
+    note_absent_ca(config);
     entry_with(config, found, token).map_err(|error| error.to_string())
 }
 
@@ -54,17 +81,21 @@ fn entry_with(config: &Config, found: &Discovery, token: Option<Secret>) -> Resu
         entry = entry.with_dial_timeout();
     }
     if let Some(tls) = &config.tls {
-        if let Some(ca) = tls.ca_file.as_deref().filter(|ca| !ca.exists()) {
-            warn(&format!(
-                "note: {} (tls.caFile) is not there, and containerd fails every pull without it\n",
-                ca.display()
-            ));
-        }
         entry = entry.with_tls(tls.ca_file.clone());
     }
     match token {
         Some(token) => entry.with_token(token),
         None => Ok(entry),
+    }
+}
+
+/// Says so where containerd is to verify the daemon by a file that is not there.
+pub(super) fn note_absent_ca(config: &Config) {
+    if let Some(ca) = config.tls.as_ref().and_then(|tls| tls.ca_file.as_deref()).filter(|ca| !ca.exists()) {
+        warn(&format!(
+            "note: {} (tls.caFile) is not there, and containerd fails every pull without it\n",
+            ca.display()
+        ));
     }
 }
 
