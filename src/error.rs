@@ -15,6 +15,9 @@ use diagnosis::{Names, Row};
 /// Any error, boxed; used above the layer where callers still branch on the kind.
 pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
 
+/// How every sentence of the daemon to its clients begins, so that a pod's event tells who is speaking.
+pub const SPEAKER: &str = "acr-pull-proxy: ";
+
 /// Who has to act for the failure to go away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Blame {
@@ -47,6 +50,23 @@ impl Blame {
             Self::Network => "network",
             Self::Cloud => "cloud",
         }
+    }
+}
+
+impl Blame {
+    /// The one that is called by this word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        const ALL: [Blame; 7] = [
+            Blame::Client,
+            Blame::Node,
+            Blame::NodeAccount,
+            Blame::RegistryAccount,
+            Blame::EitherAccount,
+            Blame::Network,
+            Blame::Cloud,
+        ];
+        ALL.into_iter().find(|blame| blame.as_str() == word)
     }
 }
 

@@ -58,8 +58,12 @@ pub(super) fn render(status: &Status) -> String {
 
 /// A word with a mark before it, so that it reads without colour too.
 fn badge(good: bool, words: &str) -> String {
-    let (class, mark) = if good { ("good", "✓") } else { ("bad", "✗") };
-    format!("<strong class=\"badge {class}\"><span aria-hidden=\"true\">{mark}</span> {}</strong>", escape(words))
+    let (class, sign) = if good { ("good", "✓") } else { ("bad", "✗") };
+    mark(class, sign, words)
+}
+
+fn mark(class: &str, sign: &str, words: &str) -> String {
+    format!("<strong class=\"badge {class}\"><span aria-hidden=\"true\">{sign}</span> {}</strong>", escape(words))
 }
 
 fn push_header(page: &mut String, status: &Status) {

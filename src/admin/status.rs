@@ -115,6 +115,10 @@ pub struct ErrorStatus {
     pub hop: String,
     /// What happened, causes included.
     pub text: String,
+    /// Who has to act.
+    pub who: &'static str,
+    /// The likely cause.
+    pub cause: &'static str,
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
@@ -166,6 +170,9 @@ pub struct ContainerdStatus {
     pub domains: Vec<DomainStatus>,
     /// What stands in the way.
     pub findings: Vec<FindingStatus>,
+    /// Why its set-up cannot be seen from here, where it cannot: then nothing above is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<FindingStatus>,
 }
 
 /// Whether containerd is sent to the daemon for one domain.
@@ -176,11 +183,14 @@ pub struct DomainStatus {
     pub domain: String,
     /// What its `hosts.toml` is, in a few words.
     pub state: String,
-    /// Whether pulls of this domain come here.
+    /// Whether pulls of this domain come here, as far as can be seen.
     pub good: bool,
+    /// What to do about it, or to look at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
 }
 
-/// Something that stands in the way of pulls.
+/// Something that stands in the way of pulls, or should be looked at.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FindingStatus {
@@ -188,4 +198,6 @@ pub struct FindingStatus {
     pub text: String,
     /// What to do.
     pub fix: String,
+    /// Whether pulls may come all the same.
+    pub mild: bool,
 }

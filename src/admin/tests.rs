@@ -39,6 +39,8 @@ fn picture(ready: bool, instance_ready: bool) -> Status {
     let error = ErrorStatus {
         hop: "assume_role".into(),
         text: "AssumeRole was refused: <NoPermission>".into(),
+        who: "account A or B",
+        cause: "one of two halves is missing",
         advice: Some("allow it".into()),
         request_id: None,
         at: moment("2026-01-02T03:10:00Z"),
@@ -166,13 +168,19 @@ async fn nothing_that_anybody_else_wrote_becomes_markup() {
     }];
     status.containerd = Some(ContainerdStatus {
         certs_dir: Some(MARKUP.into()),
-        domains: vec![DomainStatus { domain: MARKUP.into(), state: MARKUP.into(), good: false }],
-        findings: vec![FindingStatus { text: MARKUP.into(), fix: MARKUP.into() }],
+        domains: vec![DomainStatus {
+            domain: MARKUP.into(),
+            state: MARKUP.into(),
+            good: false,
+            fix: Some(MARKUP.into()),
+        }],
+        findings: vec![FindingStatus { text: MARKUP.into(), fix: MARKUP.into(), mild: false }],
+        unseen: None,
     });
     let (_, page) = ask(&of(status), Method::GET, "/").await;
     assert!(!page.contains("<script") && !page.contains("\"&quot;"), "{page}");
     let shown = page.matches("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;").count();
-    assert_eq!(shown, 17, "every one of them is shown: {page}");
+    assert_eq!(shown, 18, "every one of them is shown: {page}");
 }
 
 #[tokio::test]

@@ -134,6 +134,8 @@ impl Running {
         let last_error = failed.map(|(level, failure)| ErrorStatus {
             hop: level.hop.as_str().to_owned(),
             text: failure.text.clone(),
+            who: failure.row.who.as_str(),
+            cause: failure.row.cause,
             advice: failure.advice.clone(),
             request_id: failure.request_id.clone(),
             at: Moment(failure.at),

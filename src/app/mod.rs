@@ -9,6 +9,7 @@ mod error;
 mod fleet;
 pub(crate) mod instance;
 pub(crate) mod logins;
+mod memory;
 mod node;
 mod report;
 mod sockets;
@@ -50,6 +51,8 @@ pub struct Surroundings {
     pub commit: &'static str,
     /// The limits of the face towards clients.
     pub proxy: proxy::Params,
+    /// How many bytes of memory the process may take; `None`: no limit is known.
+    pub memory_limit: Option<u64>,
     /// Where the set-up of containerd is looked at for the status page; `None`: nowhere.
     pub containerd: Option<Lookup>,
     /// Where other programs of this node ask for logins; `None`: nowhere.
@@ -64,6 +67,7 @@ impl Default for Surroundings {
             source: None,
             commit: "unknown",
             proxy: proxy::Params::default(),
+            memory_limit: None,
             containerd: None,
             login_socket: None,
         }
@@ -134,7 +138,10 @@ impl App {
         let (visitor, visits) = proxy::visits();
         let pulls = {
             let rules = proxy::Rules { callers: token_watch.callers(), table: fleet.table() };
-            let (metrics, params) = (metrics.clone(), surroundings.proxy.clone());
+            let (metrics, mut params) = (metrics.clone(), surroundings.proxy.clone());
+            if let Some(limit) = surroundings.memory_limit {
+                params.streams = params.streams.min(memory::streams(limit, config.blobs.memory));
+            }
             let until = async move {
                 // A sender that is gone is an end as well.
                 ended.wait_for(|ended| *ended).await.ok();

@@ -53,8 +53,9 @@ pub(super) fn run(path: &Path, form: Form) -> Result<(), Failure> {
         let what = format!("{} is in our own format already", path.display());
         return Err(Failure::usage(what, "name an acr-configuration with --config PATH"));
     }
-    let Loaded { config, notes } =
+    let Loaded { config, mut notes } =
         load(path, &Environment::default(), &Overlay::default()).map_err(Failure::Configuration)?;
+    notes.retain(Problem::is_in_the_file);
     let effective = serde_json::to_value(config.effective())
         .map_err(|error| Failure::runtime(error.to_string(), "report this as a defect"))?;
     let configuration = format!("{}{}", remarks(path, &notes), yaml(&effective));
@@ -121,8 +122,10 @@ fn instance(mut entry: Map<String, Value>, index: usize) -> String {
 /// A value as YAML, unless it goes without saying. JSON is YAML, so that nothing needs rules of its own.
 fn said(section: &Value, key: &str) -> Option<String> {
     let value = section.get(key)?;
+    let is_default = |text: &str| DEFAULTS.contains(&(key, text));
     let text = match value {
         Value::Null => return None,
+        Value::String(text) if is_default(text) => return None,
         Value::String(text) if is_plain(text) => text.clone(),
         Value::Array(items) => {
             let items: Vec<_> = items.iter().map(scalar).collect();
@@ -133,7 +136,7 @@ fn said(section: &Value, key: &str) -> Option<String> {
         }
         other => other.to_string(),
     };
-    (!DEFAULTS.contains(&(key, text.as_str()))).then_some(text)
+    (!is_default(&text)).then_some(text)
 }
 
 fn scalar(value: &Value) -> String {
@@ -164,6 +167,8 @@ mod tests {
         let entry = json!({"sessionPolicy": "pullOnly", "expireDuration": 43200, "domains": ["a.b", "c.d"], "x": null});
         assert_eq!(said(&entry, "sessionPolicy"), None);
         assert_eq!(said(&entry, "x"), None);
+        assert_eq!(said(&json!({"expiringThreshold": "15m"}), "expiringThreshold"), None);
+        assert_eq!(said(&json!({"expiringThreshold": "5m"}), "expiringThreshold").unwrap(), "\"5m\"");
         assert_eq!(said(&entry, "expireDuration").unwrap(), "43200");
         assert_eq!(said(&entry, "domains").unwrap(), "[a.b, c.d]");
     }

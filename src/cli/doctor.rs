@@ -19,6 +19,7 @@ use std::sync::Arc;
 use super::Form;
 use super::hosts::Place;
 use super::output::{FAILED, Failure, print_json};
+use super::policy::ServiceAccount;
 use super::pull::image::{Reference, parse};
 use super::pull::own_root;
 use crate::clock::{Clock, SharedClock, SystemClock};
@@ -45,11 +46,15 @@ pub(super) struct Questions {
     image: Option<String>,
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    account: ServiceAccount,
 }
 
 /// What every part of the examination works with.
 struct Tools<'a> {
     config: &'a Config,
+    /// Whose token is expected.
+    account: &'a ServiceAccount,
     client: Client,
     /// For questions to the daemon: it may have a certificate that nobody else has to trust.
     near: Client,
@@ -87,7 +92,8 @@ pub(super) fn run(
     let node: SharedClock = SystemClock::shared();
     let clock = CloudClock::new(node);
     let calls = Calls::listen().map_err(|error| Failure::runtime(error, "report this as a defect"))?;
-    let tools = Tools { config: &config, client, near, clock, metrics: Metrics::new(), calls };
+    let tools =
+        Tools { config: &config, account: &questions.account, client, near, clock, metrics: Metrics::new(), calls };
     super::runtime()?.block_on(examine(&tools, &instances, image.as_ref(), &questions.place, &mut report));
     if form == Form::Json {
         print_json(&report.answer())?;

@@ -19,7 +19,7 @@ use super::output::{Failure, warn};
 use super::usage::number;
 use super::{Form, Settings};
 use crate::config::{Config, Environment, load};
-use crate::containerd::{Discovery, Entry, Lookup, NodeError, Record, State, discover};
+use crate::containerd::{Discovery, Entry, Lookup, NodeError, Record, discover};
 use crate::error::chain;
 use wanted::Wanted;
 
@@ -129,11 +129,6 @@ struct Manner {
     best_effort: bool,
 }
 
-/// How the entry of a domain is, in words.
-pub(super) fn in_words(state: &State) -> String {
-    tell::state(state)
-}
-
 /// The entry that 'hosts install' would write.
 pub(super) fn entry(config: &Config, found: &Discovery) -> Result<Entry, String> {
     wanted::entry(config, found)
@@ -157,7 +152,7 @@ pub(super) fn run(arguments: Arguments, path: &Path, environment: &Environment, 
             });
             let token = token.transpose()?;
             let install = || {
-                let found = discovered(&place)?;
+                let found = discovered(&place, &config)?;
                 if let Some(seconds) = wait {
                     daemon::wait_until_ready(config.admin, Duration::from_secs(seconds))?;
                 }
@@ -176,7 +171,7 @@ pub(super) fn run(arguments: Arguments, path: &Path, environment: &Environment, 
         Command::Uninstall { place, writing } => change::uninstall(&place, &writing, form),
         Command::Status { settings, entries, place } => {
             let config = configuration(&settings)?;
-            let found = discover(&place.lookup());
+            let found = discover(&place.lookup(Some(mirror(&config))));
             let wanted = Wanted::new(&config, &entries, &found)?;
             let states =
                 wanted.domains.iter().map(|(domain, server)| found.certs_dir.state(domain, &wanted.entry, server));
@@ -184,7 +179,7 @@ pub(super) fn run(arguments: Arguments, path: &Path, environment: &Environment, 
         }
         Command::Print { settings, entries, place } => {
             let config = configuration(&settings)?;
-            let found = discover(&place.lookup());
+            let found = discover(&place.lookup(Some(mirror(&config))));
             let wanted = Wanted::new(&config, &entries, &found)?;
             tell::files(&found, &wanted, form)
         }
@@ -200,15 +195,26 @@ impl Writing {
 }
 
 impl Place {
-    pub(super) fn lookup(&self) -> Lookup {
-        Lookup { certs_dir: self.certs_dir.clone(), config: self.containerd_config.clone(), ..Lookup::default() }
+    /// Where to look, for entries that lead to this mirror.
+    pub(super) fn lookup(&self, mirror: Option<String>) -> Lookup {
+        let (certs_dir, config) = (self.certs_dir.clone(), self.containerd_config.clone());
+        Lookup { certs_dir, config, mirror, ..Lookup::default() }
     }
 }
 
+/// Where entries lead.
+pub(super) fn mirror(config: &Config) -> String {
+    wanted::bare(config).mirror().to_owned()
+}
+
 /// Where entries go; a refusal where containerd would not read them.
-fn discovered(place: &Place) -> Result<Discovery, Failure> {
-    let found = discover(&place.lookup());
-    if found.findings.is_empty() { Ok(found) } else { Err(Failure::Refused(found.findings)) }
+fn discovered(place: &Place, config: &Config) -> Result<Discovery, Failure> {
+    let found = discover(&place.lookup(Some(mirror(config))));
+    if found.findings.iter().any(|finding| finding.kind.is_in_the_way()) {
+        Err(Failure::Refused(found.findings))
+    } else {
+        Ok(found)
+    }
 }
 
 fn failure(error: &NodeError) -> Failure {

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed at run time, 2 wrong usage or configuration. What answers a question goes to standard
 //! output, everything about failure to standard error. The environment is read here and passed down as values.
 
+mod cgroup;
 mod check;
 mod convert;
 mod credential_provider;
@@ -72,6 +73,8 @@ enum Command {
         /// Where root of this node asks for logins (`credential-provider`); its directory must be there.
         #[arg(long, value_name = "PATH", env = login::SOCKET_VARIABLE, default_value = crate::logins::SOCKET)]
         login_socket: PathBuf,
+        #[command(flatten)]
+        place: hosts::Place,
     },
     /// Report everything that is wrong with the configuration, and print it as it takes effect; offline.
     Check(Settings),
@@ -187,7 +190,9 @@ impl Command {
 
     fn run(self, config: &Path, environment: Environment, form: Form) -> Result<(), output::Failure> {
         match self {
-            Self::Serve { settings, login_socket } => serve::run(config, environment, settings.overlay(), login_socket),
+            Self::Serve { settings, login_socket, place } => {
+                serve::run(config, environment, settings.overlay(), login_socket, place.lookup(None))
+            }
             Self::Check(settings) => check::run(config, &environment, &settings.overlay(), form),
             Self::Hosts(arguments) => hosts::run(arguments, config, &environment, form),
             Self::Doctor { questions, settings } => {

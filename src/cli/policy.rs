@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::Form;
 use super::doctor::token_file::Claims;
 use super::output::{Failure, note, print, print_json};
-use crate::config::{Environment, Loaded, Overlay, load};
+use crate::config::{Environment, Loaded, Overlay, Problem, load};
 use documents::{Workload, documents};
 
 /// One policy of one account.
@@ -51,10 +51,10 @@ impl Kind {
 pub(super) struct ServiceAccount {
     /// The namespace the daemon runs in.
     #[arg(long, value_name = "NAME", env = "ACR_PULL_PROXY_NAMESPACE", default_value = "kube-system")]
-    namespace: String,
+    pub(super) namespace: String,
     /// The service account it runs as.
     #[arg(long, value_name = "NAME", env = "ACR_PULL_PROXY_SERVICE_ACCOUNT", default_value = "acr-pull-proxy")]
-    service_account: String,
+    pub(super) service_account: String,
 }
 
 impl ServiceAccount {
@@ -71,12 +71,13 @@ pub(super) fn run(
     account: &ServiceAccount,
     form: Form,
 ) -> Result<(), Failure> {
-    let Loaded { config, notes } = load(path, environment, overlay).map_err(Failure::Configuration)?;
+    let Loaded { config, mut notes } = load(path, environment, overlay).map_err(Failure::Configuration)?;
     let region = environment.value("ALIBABA_CLOUD_STS_REGION").or(environment.value("ALIBABA_CLOUD_REGION_ID"));
     // On the node the token itself says who issued it; elsewhere the ARN of the provider and the region say it.
     let issuer = Claims::read(&config.rrsa.token_file).ok().map(|claims| claims.iss);
     let workload = Workload { subject: account.subject(), region: region.map(str::to_owned), issuer };
     let documents = documents(&config, &workload);
+    notes.retain(Problem::is_in_the_file);
     note(&notes);
     match form {
         Form::Json => print_json(&documents),

@@ -14,6 +14,7 @@ use super::service_manager::{self, Inherited};
 use super::vigil::Vigil;
 use crate::app::App;
 use crate::config::{Environment, Loaded, Overlay, Unusable, Watch};
+use crate::containerd::Lookup;
 use crate::error::chain;
 use start::Start;
 
@@ -34,11 +35,12 @@ pub(super) fn run(
     environment: Environment,
     overlay: Overlay,
     login_socket: PathBuf,
+    containerd: Lookup,
 ) -> Result<(), Failure> {
     let (mut watch, loaded) = Watch::begin(path.to_path_buf(), environment, overlay);
     let inherited = Inherited::take();
     let runtime = runtime().map_err(|error| system("no threads can be started", &error))?;
-    let mut start = Start { path: path.to_path_buf(), login_socket, inherited, log: None };
+    let mut start = Start { path: path.to_path_buf(), login_socket, containerd, inherited, log: None };
     runtime.block_on(async {
         // Before anything else, so that a signal during the start is not lost.
         let mut signals = Signals::new().map_err(|error| system("signals cannot be received", &error))?;

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::error::diagnosis;
 use crate::http::client::ClientError;
 
 /// A failed call; as small as a pointer, since every success carries room for it.
@@ -21,12 +22,21 @@ pub(crate) struct Details {
     pub(crate) host: String,
     /// What the call was about: a role or an instance.
     pub(crate) subject: Option<String>,
-    /// Who made it: the ARN of a role, or words.
-    pub(crate) caller: Option<String>,
+    /// Who made it.
+    pub(crate) caller: Option<Caller>,
     /// The cloud's id of the call.
     pub(crate) request_id: Option<String>,
     /// What happened.
     pub(crate) problem: Problem,
+}
+
+/// Who made a call.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    /// The ARN of a role, or words.
+    name: String,
+    /// Whether the role that was asked for is one before the registry's account is reached.
+    before_registry: bool,
 }
 
 /// What happened to a call.
@@ -76,7 +86,15 @@ impl CloudError {
 
     /// The same with the name of whoever made the call.
     pub(crate) fn called_by(mut self, caller: impl Into<String>) -> Self {
-        self.0.caller = Some(caller.into());
+        self.0.caller = Some(Caller { name: caller.into(), before_registry: false });
+        self
+    }
+
+    /// The same for a role of an account before that of the registry; once it is known who called.
+    pub(crate) fn before_registry(mut self, before_registry: bool) -> Self {
+        if let Some(caller) = &mut self.0.caller {
+            caller.before_registry = before_registry;
+        }
         self
     }
 
@@ -153,7 +171,13 @@ impl CloudError {
     }
 
     pub(super) fn caller(&self) -> Option<&str> {
-        self.0.caller.as_deref()
+        self.0.caller.as_ref().map(|caller| caller.name.as_str())
+    }
+
+    /// The name under which the table of failures has the call.
+    pub(super) fn listed_action(&self) -> &'static str {
+        let before_registry = self.0.caller.as_ref().is_some_and(|caller| caller.before_registry);
+        if before_registry { diagnosis::BEFORE_REGISTRY } else { self.0.action }
     }
 
     /// The host that was asked.

@@ -19,7 +19,7 @@ impl Explain for CloudError {
             Problem::Impossible(_) => Row::of(Sign::CallImpossible),
             Problem::Refused { .. } if self.is_throttled() => Row::of(Sign::Throttled),
             Problem::Refused { .. } if matches!(self.retry(), Retry::Later(_)) => Row::of(Sign::CloudFailed),
-            Problem::Refused { code, .. } => Row::of_code(self.action(), code),
+            Problem::Refused { code, .. } => Row::of_code(self.listed_action(), code),
         }
     }
 
@@ -59,7 +59,64 @@ mod tests {
 
     use super::THROTTLED_PAUSE;
     use crate::cloud::error::{CloudError, Details, Problem};
+    use crate::error::diagnosis::{Row, Sign};
     use crate::error::{Blame, Explain, Retry};
+
+    /// Every code of the error pages of STS, of RRSA, of the gateway before all APIs and of the Container Registry, with
+    /// the API that answers it where others share it, and a status that it comes with (cloud fact sheet, sections 1.8
+    /// and 2.4).
+    const DOCUMENTED: [(&str, u16, &str); 50] = [
+        ("AssumeRole", 403, "NoPermission"),
+        ("AssumeRoleWithOIDC", 403, "NoPermission"),
+        ("GetAuthorizationToken", 403, "NoPermission"),
+        ("ListInstanceEndpoint", 403, "NoPermission"),
+        ("AssumeRole", 404, "EntityNotExist.Role"),
+        ("AssumeRoleWithOIDC", 404, "EntityNotExist.Role"),
+        ("AssumeRole", 400, "InvalidParameter"),
+        ("AssumeRole", 400, "InvalidParameter.RoleArn"),
+        ("AssumeRole", 400, "InvalidParameter.RoleSessionName"),
+        ("AssumeRole", 400, "InvalidParameter.PolicyGrammar"),
+        ("AssumeRole", 400, "InvalidParameter.PolicySize"),
+        ("AssumeRole", 400, "InvalidParameter.DurationSeconds"),
+        ("AssumeRole", 500, "InternalError"),
+        ("AssumeRoleWithOIDC", 400, "AuthenticationFail.OIDCToken.Expired"),
+        ("AssumeRoleWithOIDC", 400, "AuthenticationFail.OIDCToken.AudienceNotMatch"),
+        ("AssumeRoleWithOIDC", 400, "AuthenticationFail.OIDCToken.IssuerNotMatch"),
+        ("AssumeRoleWithOIDC", 400, "AuthenticationFail.OIDCToken.IssuerConfigurationBroken"),
+        ("AssumeRoleWithOIDC", 400, "AuthenticationFail.OIDCToken.Invalid"),
+        ("AssumeRoleWithOIDC", 400, "AuthenticationFail.OIDCToken.PublicKeyFingerprintMismatch"),
+        ("AssumeRoleWithOIDC", 403, "AuthenticationFail.NoPermission"),
+        ("AssumeRole", 400, "Throttling"),
+        ("AssumeRole", 400, "Throttling.User"),
+        ("AssumeRole", 429, "Throttling.Api"),
+        ("AssumeRole", 400, "MissingSecurityToken"),
+        ("AssumeRole", 400, "InvalidSecurityToken.Expired"),
+        ("AssumeRole", 400, "InvalidSecurityToken.Malformed"),
+        ("AssumeRole", 400, "InvalidSecurityToken.MismatchWithAccessKey"),
+        ("AssumeRole", 404, "InvalidAccessKeyId.NotFound"),
+        ("AssumeRole", 400, "InvalidAccessKeyId.Inactive"),
+        ("AssumeRole", 403, "Forbidden.AccessKeyDisabled"),
+        ("AssumeRole", 400, "InvalidTimeStamp.Expired"),
+        ("AssumeRole", 400, "InvalidTimeStamp.Format"),
+        ("AssumeRole", 400, "SignatureNonceUsed"),
+        ("AssumeRole", 400, "SignatureDoesNotMatch"),
+        ("AssumeRole", 400, "IncompleteSignature"),
+        ("AssumeRole", 400, "InvalidVersion"),
+        ("AssumeRole", 404, "InvalidAction.NotFound"),
+        ("AssumeRole", 404, "InvalidApi.NotFound"),
+        ("AssumeRole", 400, "UnsupportedHTTPMethod"),
+        ("AssumeRole", 400, "InvalidSignatureMethod"),
+        ("AssumeRole", 400, "InvalidProtocol.NeedSsl"),
+        ("AssumeRole", 503, "ServiceUnavailable"),
+        ("AssumeRole", 503, "ServiceUnavailableTemporary"),
+        ("GetAuthorizationToken", 403, "NoPrivilege"),
+        ("GetAuthorizationToken", 500, "SystemError"),
+        ("GetAuthorizationToken", 200, "INSTANCE_NOT_EXIST"),
+        ("GetAuthorizationToken", 200, "NAMESPACE_NOT_EXIST"),
+        ("GetAuthorizationToken", 200, "REPO_NOT_EXIST"),
+        ("GetAuthorizationToken", 200, "VSWITCH_NOT_EXIST"),
+        ("GetAuthorizationToken", 404, "USER_NOT_EXIST"),
+    ];
 
     fn refused(status: u16, code: &str, asked: Option<Duration>) -> CloudError {
         let details = Details {
@@ -90,6 +147,19 @@ mod tests {
             (200, "INSTANCE_NOT_EXIST", Retry::Never),
         ] {
             assert_eq!(refused(status, code, None).retry(), expected, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn every_documented_code_has_a_row_that_names_it() {
+        for (action, status, code) in DOCUMENTED {
+            let row = CloudError::refused(action, status, code).row();
+            let named = code
+                .strip_prefix("AuthenticationFail.OIDCToken")
+                .map_or(code, |_| code.trim_start_matches("AuthenticationFail."));
+            let named = [format!("`{named}`"), format!(": {named}`")];
+            assert!(named.iter().any(|named| row.seen.contains(named)), "{action}: {code} is told as {}", row.seen);
+            assert!(!std::ptr::eq(row, Row::of(Sign::UnknownCode)), "{code}");
         }
     }
 

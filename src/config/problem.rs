@@ -22,6 +22,14 @@ pub struct Problem {
     pub hint: Option<String>,
 }
 
+impl Problem {
+    /// Whether it is about what the file says, and not about this machine, which may be another than the daemon's.
+    #[must_use]
+    pub const fn is_in_the_file(&self) -> bool {
+        self.line.is_some()
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.path.as_str(), self.line) {

@@ -7,7 +7,7 @@ use std::{fs, io};
 use serde::Serialize;
 
 use super::entry::{Entry, Server};
-use super::hosts_toml::Ownership;
+use super::hosts_toml::{HostsToml, Ownership};
 use super::{NodeError, spegel, write};
 use crate::oci::RegistryHost;
 
@@ -57,10 +57,14 @@ pub enum State {
         /// What it finds.
         by: PathBuf,
     },
+    /// The file is for root only, as one with the client token is, and we are not root.
+    Sealed,
     /// The file cannot take our entry, or cannot be read.
     Unusable {
-        /// Why, and what to do.
+        /// Why.
         reason: String,
+        /// What to do.
+        advice: &'static str,
     },
 }
 
@@ -109,6 +113,13 @@ impl CertsDir {
             return DomainState { domain: domain.to_string(), path, state: State::Shadowed { by }, other_hosts };
         }
         DomainState { domain: domain.to_string(), path, state, other_hosts }
+    }
+
+    /// Whether the file of a domain leads to the mirror at all, whoever wrote it and in whatever form. k3s and RKE2 put
+    /// the path behind the address that containerd would put there by itself.
+    pub(super) fn leads_to(&self, domain: &RegistryHost, mirror: &str) -> bool {
+        let text = HostsFile::read(&self.file(domain)).ok().and_then(|file| file.text).unwrap_or_default();
+        HostsToml::hosts(&text).iter().any(|host| host.trim_end_matches('/').trim_end_matches("/v2") == mirror)
     }
 
     /// The directory that containerd takes for a domain: the roots one by one, `_default` before the next root
@@ -185,6 +196,9 @@ fn is_ours(file: &Path) -> bool {
 /// How our entry in one file is, and the other hosts in it.
 fn file_state(path: &Path, entry: &Entry, server: &Server) -> (State, Vec<String>) {
     let text = match HostsFile::read(path) {
+        Err(NodeError::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
+            return (State::Sealed, Vec::new());
+        }
         Err(error) => return (unusable(&error), Vec::new()),
         Ok(HostsFile { text: None }) => return (State::Absent, Vec::new()),
         Ok(HostsFile { text: Some(text) }) => text,
@@ -219,5 +233,5 @@ fn directory_names(domain: &RegistryHost) -> Vec<String> {
 }
 
 fn unusable(error: &NodeError) -> State {
-    State::Unusable { reason: format!("{}; {}", crate::error::chain(error), error.advice()) }
+    State::Unusable { reason: crate::error::chain(error), advice: error.advice() }
 }

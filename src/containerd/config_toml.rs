@@ -19,6 +19,8 @@ const CRI: &str = "io.containerd.grpc.v1.cri";
 const CRI_IMAGES: &str = "io.containerd.cri.v1.images";
 /// What joins several directories in `config_path`.
 const SEPARATOR: char = ':';
+/// What `config_path` is where no file says it, since containerd 2.2 (client fact sheet, section 11).
+const DEFAULT_PATHS: &str = "/etc/containerd/certs.d:/etc/docker/certs.d";
 /// Default of `max_concurrent_downloads`; any other value makes the CRI plugin pull by itself
 /// (`CheckLocalImagePullConfigs` in containerd's `config.go`).
 const DEFAULT_DOWNLOADS: i64 = 3;
@@ -30,6 +32,8 @@ pub(super) struct Settings {
     /// The section of the plugin, replaced as a whole by a later file, as containerd does.
     plugin: Option<Table>,
     disabled_plugins: Vec<String>,
+    /// `config_path` where no file has one.
+    default_paths: &'static str,
 }
 
 impl Settings {
@@ -52,6 +56,14 @@ impl Settings {
         Ok(strings(root.get("imports")).into_iter().map(|pattern| directory.join(pattern)).collect())
     }
 
+    /// Puts what containerd of this version has where no file says otherwise.
+    pub(super) fn with_defaults(mut self, version: Option<Version>) -> Self {
+        if version.is_some_and(Version::has_default_paths) && !self.has("mirrors") {
+            self.default_paths = DEFAULT_PATHS;
+        }
+        self
+    }
+
     /// The directories of `config_path`, in the order in which containerd looks through them.
     pub(super) fn roots(&self) -> Vec<PathBuf> {
         self.config_path().split(SEPARATOR).filter(|path| !path.is_empty()).map(PathBuf::from).collect()
@@ -66,7 +78,7 @@ impl Settings {
         }
         let (mirrors, tls) = (self.has_mirrors(), self.has_tls());
         if self.roots().is_empty() {
-            findings.push(Finding::no_config_path(self.section(), mirrors || tls));
+            findings.push(Finding::no_config_path(self.section(), mirrors || tls, version));
             return findings;
         }
         if mirrors {
@@ -91,7 +103,10 @@ impl Settings {
     }
 
     fn config_path(&self) -> &str {
-        self.registry().and_then(|registry| registry.get("config_path")).and_then(Item::as_str).unwrap_or_default()
+        self.registry()
+            .and_then(|registry| registry.get("config_path"))
+            .and_then(Item::as_str)
+            .unwrap_or(self.default_paths)
     }
 
     fn registry(&self) -> Option<&dyn TableLike> {

@@ -73,6 +73,11 @@ impl Entry {
         self
     }
 
+    /// The entry in every form that 'hosts install' may have given it: with a limit on connecting, and without.
+    pub(super) fn forms(&self) -> [Self; 2] {
+        [false, true].map(|dial_timeout| Self { dial_timeout, ..self.clone() })
+    }
+
     /// Where containerd finds the daemon, as `http://127.0.0.1:7080`.
     #[must_use]
     pub fn mirror(&self) -> &str {

@@ -1,6 +1,10 @@
 //! What keeps containerd from asking the daemon, as data: for `hosts`, which refuses, and for `doctor`, which tells.
 
+use std::path::Path;
+
 use serde::Serialize;
+
+use super::version::Version;
 
 /// One thing about containerd's configuration that somebody has to change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -28,8 +32,20 @@ pub enum Kind {
     JoinedConfigPath,
     /// `config_path` and the settings that it replaces: the CRI plugin does not load.
     LegacyRegistry,
+    /// `config_path` names other directories than the one that was named.
+    Elsewhere,
     /// k3s or RKE2 deletes and writes the directory at each start.
     Rewritten,
+    /// A file of the configuration is newer than the containerd that runs.
+    NotRestarted,
+}
+
+impl Kind {
+    /// Whether an entry would be of no use as long as this stands.
+    #[must_use]
+    pub const fn is_in_the_way(self) -> bool {
+        !matches!(self, Self::NotRestarted)
+    }
 }
 
 impl Finding {
@@ -49,7 +65,7 @@ impl Finding {
         }
     }
 
-    pub(super) fn no_config_path(section: &str, legacy: bool) -> Self {
+    pub(super) fn no_config_path(section: &str, legacy: bool, version: Option<Version>) -> Self {
         let mut fix = paste(section);
         if legacy {
             fix.push_str(
@@ -59,7 +75,12 @@ impl Finding {
         }
         Self {
             kind: Kind::NoConfigPath,
-            text: "containerd has no config_path, so it reads no hosts.toml at all".to_owned(),
+            text: match version {
+                Some(_) => "containerd has no config_path, so it reads no hosts.toml at all".to_owned(),
+                None => "containerd has no config_path: before 2.2 it then reads no hosts.toml at all, and since then \
+                         it takes two directories for one when it pulls through its transfer service"
+                    .to_owned(),
+            },
             fix,
         }
     }
@@ -75,6 +96,14 @@ impl Finding {
         }
     }
 
+    pub(super) fn elsewhere(roots: &str) -> Self {
+        Self {
+            kind: Kind::Elsewhere,
+            text: format!("containerd reads {roots}, which is another directory than --certs-dir"),
+            fix: format!("give {roots} as --certs-dir; in the DaemonSet that is the path of the volume 'certs'"),
+        }
+    }
+
     pub(super) fn legacy(what: &str) -> Self {
         Self {
             kind: Kind::LegacyRegistry,
@@ -85,14 +114,24 @@ impl Finding {
         }
     }
 
-    pub(super) fn rewritten(platform: &str) -> Self {
+    /// `mirror` is where the daemon is, as far as that is known.
+    pub(super) fn rewritten(platform: &str, mirror: Option<&str>) -> Self {
+        let mirror = mirror.unwrap_or("<address of the daemon>");
         Self {
             kind: Kind::Rewritten,
             text: format!("{platform} deletes and writes the directory of hosts.toml files at each of its starts"),
             fix: format!(
                 "write this into /etc/rancher/{platform}/registries.yaml, one entry per domain, and restart \
-                 {platform}:\nmirrors:\n  \"<domain>\":\n    endpoint:\n      - \"http://127.0.0.1:7080\""
+                 {platform}:\nmirrors:\n  \"<domain>\":\n    endpoint:\n      - \"{mirror}\""
             ),
+        }
+    }
+
+    pub(super) fn not_restarted(file: &Path) -> Self {
+        Self {
+            kind: Kind::NotRestarted,
+            text: format!("{} is newer than the containerd that runs, which does not know it", file.display()),
+            fix: "restart containerd (systemctl restart containerd); containers go on running".to_owned(),
         }
     }
 }

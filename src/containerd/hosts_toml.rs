@@ -169,10 +169,15 @@ impl HostsToml {
         Tables::read(&self.foreign).is_ok_and(|tables| tables.hosts().iter().any(|host| host == mirror))
     }
 
+    /// The URLs of all hosts of a text, in their order; none where it is not TOML.
+    pub(super) fn hosts(text: &str) -> Vec<String> {
+        Tables::read(text).map(|tables| tables.hosts().to_vec()).unwrap_or_default()
+    }
+
     /// The URLs of the other hosts, in their order; none where the text is not TOML.
     #[must_use]
     pub fn other_hosts(&self) -> Vec<String> {
-        Tables::read(&self.foreign).map(|tables| tables.hosts().to_vec()).unwrap_or_default()
+        Self::hosts(&self.foreign)
     }
 
     /// The text with this entry in front of all hosts but those that are asked before ours, in the place of ours from before and of one of the same URL that

@@ -14,6 +14,8 @@ mod hosts_toml;
 mod install;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod invariants;
+mod judge;
+mod process;
 mod record;
 mod spegel;
 mod version;
@@ -29,6 +31,7 @@ pub use entry::{Entry, InvalidToken, Server, masked};
 pub use finding::{Finding, Kind};
 pub use hosts_toml::{HostsToml, MergeError, Ownership};
 pub use install::{Action, Change, Installer, Outcome};
+pub use judge::{Grade, Judged, Judgement};
 pub use record::Record;
 pub use version::Version;
 

@@ -4,6 +4,7 @@
 //! a file was there and empty, its mode, and an entry that `--force` replaced.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest;
@@ -105,7 +106,20 @@ impl Record {
         if self.content.files.remove(file).is_none() {
             return Ok(());
         }
-        if self.content.files.is_empty() { write::remove(&self.path) } else { self.save() }
+        if !self.content.files.is_empty() {
+            return self.save();
+        }
+        write::remove(&self.path)?;
+        // A hidden one is ours alone, beside the entries; /var/lib/acr-pull-proxy is the daemon's, too.
+        let directory = self
+            .path
+            .parent()
+            .filter(|directory| directory.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")));
+        if let Some(directory) = directory {
+            // Where somebody has put something into it, it stays.
+            fs::remove_dir(directory).ok();
+        }
+        Ok(())
     }
 
     fn save(&self) -> Result<(), NodeError> {

@@ -47,6 +47,12 @@ impl Version {
     pub const fn has_transfer_pulls(self) -> bool {
         self.at_least(2, 1)
     }
+
+    /// Whether `config_path` has a value where no file gives it one.
+    #[must_use]
+    pub const fn has_default_paths(self) -> bool {
+        self.at_least(2, 2)
+    }
 }
 
 impl fmt::Display for Version {

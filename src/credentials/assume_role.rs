@@ -15,6 +15,8 @@ pub(super) struct AssumedRole {
     pub(super) settings: Arc<SessionSettings>,
     /// Whom RAM sees asking, for the advice of a refusal.
     pub(super) caller: String,
+    /// Whether the role is one before the registry's account is reached, for the same.
+    pub(super) before_registry: bool,
 }
 
 impl Load for AssumedRole {
@@ -30,7 +32,8 @@ impl Load for AssumedRole {
         bought.await.map_err(|error| match error {
             PurchaseError::Credentials(error) => error,
             PurchaseError::Cloud(error) => {
-                Arc::new(CredentialsError::from_cloud(self.name(), error.called_by(self.caller.as_str())))
+                let error = error.called_by(self.caller.as_str()).before_registry(self.before_registry);
+                Arc::new(CredentialsError::from_cloud(self.name(), error))
             }
         })
     }

@@ -28,6 +28,12 @@ impl RoleArn {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The id of the account it belongs to.
+    #[must_use]
+    pub fn account(&self) -> Option<&str> {
+        self.0.strip_prefix("acs:ram::")?.split_once(':').map(|(account, _)| account)
+    }
 }
 
 impl fmt::Display for RoleArn {
@@ -183,6 +189,12 @@ impl Params {
             Some(role) => role.to_string(),
             None => self.bases.iter().map(Base::identity).collect::<Vec<_>>().join(" or "),
         }
+    }
+
+    /// Whether a hop is a role of another account than the last one, which is the registry's.
+    #[must_use]
+    pub fn is_before_registry(&self, role: &RoleArn) -> bool {
+        self.hops.last().is_some_and(|last| last.account() != role.account())
     }
 }
 

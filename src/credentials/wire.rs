@@ -30,8 +30,9 @@ pub fn wire(chain: &RoleChain, cloud: &Arc<Cloud>, metrics: &Arc<InstanceMetrics
     params.hops.iter().enumerate().fold(base, |parent, (index, role)| {
         let next = params.hops.get(index + 1);
         let external_id = params.external_id.clone().filter(|_| next.is_none());
-        let caller = params.caller(index);
-        wiring.cell(AssumedRole { parent, settings: wiring.settings(role, next, external_id), caller })
+        let (caller, before_registry) = (params.caller(index), params.is_before_registry(role));
+        let settings = wiring.settings(role, next, external_id);
+        wiring.cell(AssumedRole { parent, settings, caller, before_registry })
     })
 }
 

@@ -4,6 +4,8 @@
 //! the event of a pod and in the documentation is one text. It holds words only: nothing here looks at an error.
 
 mod rows;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 
@@ -33,16 +35,22 @@ pub const LONGEST_HINT: usize = 44;
 /// How a failure is recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
-    /// By the error code of one of the cloud's APIs.
+    /// By an error code of one of the cloud's APIs.
     Code {
-        /// The API's name, such as `AssumeRole`; empty: whichever.
-        action: &'static str,
-        /// The code; with `*` at its end, all that begin so.
-        code: &'static str,
+        /// The names of the APIs, such as `AssumeRole`; empty: whichever.
+        actions: &'static [&'static str],
+        /// The codes; one with `*` at its end stands for all that begin so.
+        codes: &'static [&'static str],
     },
     /// By what the daemon saw itself.
     Sign(Sign),
 }
+
+/// In place of `AssumeRole` where the role belongs to an account before that of the registry.
+pub const BEFORE_REGISTRY: &str = "AssumeRole before the registry's account";
+
+/// The name of the bucket among the APIs.
+pub const BUCKET: &str = "OSS";
 
 macro_rules! signs {
     ($($(#[$doc:meta])* $sign:ident,)+) => {
@@ -126,18 +134,26 @@ signs! {
     BucketRefused,
     /// An answer of the registry that breaks the protocol.
     RegistryUnreadable,
+    /// What reached a client is not what its digest says.
+    WrongBytes,
+    /// A body broke off on its way to a client.
+    BodyCut,
     /// The daemon ends.
     Interrupted,
     /// The node's clock is wrong.
     ClockSkew,
     /// The daemon does not answer.
     DaemonSilent,
+    /// The daemon answers, and no TLS comes about with it.
+    DaemonTls,
     /// A caller does not know the client token.
     ClientToken,
     /// The daemon answers and has no login.
     DaemonNotReady,
     /// The daemon does not serve a domain that is configured.
     DomainNotServed,
+    /// The daemon refused a newer configuration.
+    ReloadRefused,
     /// containerd runs without its CRI plugin.
     CriDisabled,
     /// containerd has no `config_path`.
@@ -148,6 +164,8 @@ signs! {
     LegacyRegistry,
     /// The directory of `hosts.toml` files is rewritten at each start.
     Rewritten,
+    /// A file of containerd's configuration is newer than the containerd that runs.
+    ContainerdNotRestarted,
     /// Our entry does not stand in a `hosts.toml`.
     HostsEntry,
     /// Pulls do not reach the daemon.
@@ -171,17 +189,26 @@ impl Row {
     /// The row of an error code of the cloud.
     #[must_use]
     pub fn of_code(action: &str, code: &str) -> &'static Self {
-        let found = rows().find(|row| match row.key {
-            Key::Code { action: named, code: known } => {
-                let same = match known.strip_suffix('*') {
-                    Some(beginning) => code.starts_with(beginning),
-                    None => code == known,
-                };
-                same && (named.is_empty() || named == action)
-            }
-            Key::Sign(_) => false,
-        });
-        found.unwrap_or_else(|| Self::of(Sign::UnknownCode))
+        Self::listed(action, code).unwrap_or_else(|| Self::of(Sign::UnknownCode))
+    }
+
+    /// The row of an error code of a bucket, which has refused a URL that had just been signed.
+    #[must_use]
+    pub fn of_bucket(code: &str) -> &'static Self {
+        let found = Self::listed(BUCKET, code).filter(|row| matches!(row.key, Key::Code { actions: [BUCKET], .. }));
+        found.unwrap_or_else(|| Self::of(Sign::BucketRefused))
+    }
+
+    /// Of all rows with this code, one of this very API before one of any.
+    fn listed(action: &str, code: &str) -> Option<&'static Self> {
+        let fits = |known: &str| known.strip_suffix('*').map_or(code == known, |beginning| code.starts_with(beginning));
+        let of = |wanted: fn(&[&str], &str) -> bool| {
+            rows().find(|row| match row.key {
+                Key::Code { actions, codes } => wanted(actions, action) && codes.iter().any(|known| fits(known)),
+                Key::Sign(_) => false,
+            })
+        };
+        of(|actions, action| actions.contains(&action)).or_else(|| of(|actions, _| actions.is_empty()))
     }
 
     /// The row of a failure that the daemon saw itself.
@@ -215,62 +242,4 @@ pub fn markdown() -> String {
         text.push_str(&format!("| {} | {} | {} | {fix} |\n", row.seen, row.who, row.cause));
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Key, LONGEST_HINT, Names, Row, Sign, markdown, rows};
-    use crate::error::Blame;
-
-    #[test]
-    fn every_sign_has_exactly_one_row() {
-        for sign in Sign::ALL {
-            let rows = rows().filter(|row| row.key == Key::Sign(*sign)).count();
-            assert_eq!(rows, 1, "{sign:?}");
-        }
-    }
-
-    #[test]
-    fn a_code_finds_the_row_of_its_hop_first() {
-        let at = |action, code| Row::of_code(action, code);
-        assert_eq!(at("AssumeRole", "NoPermission").who, Blame::EitherAccount);
-        assert_eq!(at("AssumeRoleWithOIDC", "NoPermission").who, Blame::NodeAccount);
-        assert_eq!(at("AssumeRole", "InvalidParameter.RoleArn").key, at("x", "InvalidParameter").key);
-        assert_ne!(at("x", "InvalidParameter.DurationSeconds").key, at("x", "InvalidParameter").key);
-        assert_eq!(at("AssumeRole", "SomethingNew").key, Key::Sign(Sign::UnknownCode));
-    }
-
-    #[test]
-    fn no_row_stands_behind_one_that_takes_its_failures() {
-        for row in rows() {
-            let Key::Code { action, code } = row.key else { continue };
-            let found = Row::of_code(action, code.trim_end_matches('*'));
-            assert!(std::ptr::eq(found, row), "{} is never found", row.seen);
-        }
-    }
-
-    #[test]
-    fn names_take_the_place_of_general_words() {
-        let row = Row::of_code("AssumeRole", "NoPermission");
-        let names = Names {
-            role: Some("acs:ram::222222222222:role/acr-pull"),
-            caller: Some("acs:ram::111111111111:role/cluster-a"),
-            ..Names::default()
-        };
-        let fix = row.fix(&names);
-        assert!(fix.contains("sts:AssumeRole on acs:ram::222222222222:role/acr-pull"), "{fix}");
-        assert!(fix.contains("Principal.RAM: acs:ram::111111111111:role/cluster-a"), "{fix}");
-        assert!(!markdown().contains('{'));
-    }
-
-    #[test]
-    fn every_text_is_printable_and_fits_where_it_is_shown() {
-        for row in rows() {
-            for text in [row.seen, row.cause, row.fix, row.hint] {
-                assert!(!text.is_empty() && text.is_ascii() && !text.contains(['|', '\n']), "{}: {text}", row.seen);
-                assert!(!text.ends_with('.'), "{}: {text}", row.seen);
-            }
-            assert!(row.hint.len() <= LONGEST_HINT, "{}: {} characters", row.hint, row.hint.len());
-        }
-    }
 }

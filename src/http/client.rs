@@ -23,7 +23,7 @@ use super::resolve::{Resolver, Unresolved};
 use super::tried::Tried;
 use super::{driven, tls};
 use crate::error::{BoxError, cause_ref};
-pub use error::ClientError;
+pub use error::{ClientError, is_certificate};
 
 /// How long a connection may lie idle in the pool: below the 60 s after which common load balancers close theirs.
 const POOL_IDLE: Duration = Duration::from_secs(50);

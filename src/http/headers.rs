@@ -24,6 +24,13 @@ pub const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 /// `X-Request-Id`: names one request in the log and in the answer.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// `X-Oss-Request-Id`: OSS' name for a request, for a support ticket; it stands in every answer of OSS.
+pub const X_OSS_REQUEST_ID: HeaderName = HeaderName::from_static("x-oss-request-id");
+
+/// Longest id or error code that is repeated. Those of OSS have 24 characters (cloud fact sheet, section 7.4), and the
+/// longest code some 30.
+const LONGEST_WORD: usize = 64;
+
 /// What of a client's request is told to the registry. Ranges are read and written again by `upstream`.
 const TO_REGISTRY: [HeaderName; 5] = [ACCEPT, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE];
 
@@ -68,6 +75,18 @@ pub fn to_client(from: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(from.len());
     copy(from, &mut headers, &TO_CLIENT);
     headers
+}
+
+/// What OSS calls the request of this answer; nothing else that somebody may have put in its place.
+#[must_use]
+pub fn oss_request_id(answer: &HeaderMap) -> Option<&str> {
+    answer.get(X_OSS_REQUEST_ID)?.to_str().ok().filter(|id| is_word(id))
+}
+
+/// Whether a text can be an id or a code, and so be repeated in the log.
+#[must_use]
+pub fn is_word(text: &str) -> bool {
+    text.len() <= LONGEST_WORD && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 fn own() -> HeaderMap {

@@ -3,7 +3,6 @@
 //!
 //! What is counted is counted once, also where the client leaves before there is an answer.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -11,13 +10,14 @@ use http::{HeaderValue, Response};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use super::request_id::RequestId;
 use crate::http::Body;
 use crate::http::body::{End, Passage, metered};
-use crate::http::headers::X_REQUEST_ID;
-use crate::oci::{Reference, RepositoryName, Resource};
+use crate::http::headers::{DOCKER_CONTENT_DIGEST, X_REQUEST_ID};
+use crate::oci::{InstanceId, Reference, RepositoryName, Resource};
 use crate::telemetry::logs;
 use crate::telemetry::metrics::{Answered, InstanceMetrics, Kind, Method};
-use crate::telemetry::pulls::{FromMemory, Outcome, RecentPull, RecentPulls, Resumes};
+use crate::telemetry::pulls::{FromMemory, Outcome, RecentPull, RecentPulls, Trail};
 use crate::upstream::{Place, Upstream};
 
 /// Status under which a request is counted whose client left before the answer, as nginx counts it.
@@ -25,38 +25,6 @@ const CLIENT_LEFT: u16 = 499;
 
 /// Statuses under which content moves, or the right to it (307).
 const MOVES_CONTENT: [u16; 3] = [200, 206, 307];
-
-/// The name of one request, unique on this node until it is restarted, and unlikely to repeat after.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct RequestId(String);
-
-/// Hands out request ids.
-#[derive(Debug)]
-pub(super) struct RequestIds {
-    /// Differs from start to start.
-    start: u32,
-    next: AtomicU64,
-}
-
-impl RequestIds {
-    pub(super) fn new() -> Self {
-        use std::hash::{BuildHasher, RandomState};
-        // A hash under a random key is random enough to tell two starts apart.
-        let random = RandomState::new().hash_one(0_u8);
-        Self { start: u32::try_from(random >> 32).unwrap_or_default(), next: AtomicU64::new(1) }
-    }
-
-    pub(super) fn next(&self) -> RequestId {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        RequestId(format!("{:08x}-{number:x}", self.start))
-    }
-}
-
-impl RequestId {
-    pub(super) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
 
 /// What a request turned out to be about; written by the handler, read when the exchange ends.
 #[derive(Debug, Clone, Default)]
@@ -80,11 +48,17 @@ struct About {
 
 /// What was pulled, and from where.
 #[derive(Debug)]
-struct Pulled {
+pub(super) struct Pulled {
     upstream: Arc<Upstream>,
-    repository: RepositoryName,
+    pub(super) repository: RepositoryName,
     /// The tag or digest; `None` for a list of tags.
-    reference: Option<Reference>,
+    pub(super) reference: Option<Reference>,
+}
+
+impl Pulled {
+    pub(super) fn instance(&self) -> &InstanceId {
+        self.upstream.instance()
+    }
 }
 
 impl Subject {
@@ -99,6 +73,11 @@ impl Subject {
         let repository = place.repository.clone();
         let pull = Pulled { upstream: Arc::clone(upstream), repository, reference };
         self.note(About { metrics: Arc::clone(upstream.metrics()), pull: Some(pull), kind, method });
+    }
+
+    /// What was asked for, where it belongs to an instance.
+    pub(super) fn pulled(&self) -> Option<&Pulled> {
+        self.0.about.get()?.pull.as_ref()
     }
 
     /// Notes a request that belongs to no instance.
@@ -142,8 +121,20 @@ struct Ending {
     /// When its head went out.
     head: Instant,
     passage: Passage,
-    resumes: u32,
+    /// The digest of the content, where the answer tells one.
+    digest: Option<HeaderValue>,
+    trail: Trail,
     from_memory: bool,
+}
+
+impl Ending {
+    /// The digest of what was asked for: named by the client, or found by its tag.
+    fn digest<'a>(&'a self, asked: Option<&'a Reference>) -> Option<&'a str> {
+        match asked? {
+            Reference::Digest(digest) => Some(digest.as_str()),
+            Reference::Tag(_) => self.digest.as_ref()?.to_str().ok(),
+        }
+    }
 }
 
 impl Exchange {
@@ -153,19 +144,24 @@ impl Exchange {
         (Self { subject: subject.clone(), id, recent, begun, ended: false }, subject)
     }
 
+    pub(super) const fn id(&self) -> &RequestId {
+        &self.id
+    }
+
     /// Ties itself to the body of the answer.
     pub(super) fn attach(self, mut response: Response<Body>) -> Response<Body> {
         if let Ok(id) = HeaderValue::from_str(self.id.as_str()) {
             response.headers_mut().insert(X_REQUEST_ID, id);
         }
-        let resumes: Resumes = response.extensions_mut().remove().unwrap_or_default();
+        let trail: Trail = response.extensions_mut().remove().unwrap_or_default();
         let from_memory = response.extensions_mut().remove::<FromMemory>().is_some();
+        let digest = response.headers().get(DOCKER_CONTENT_DIGEST).cloned();
         let status = response.status().as_u16();
         let head = Instant::now();
         let mut this = self;
         response.map(|body| {
             metered(body, move |passage| {
-                this.end(&Ending { status, head, passage, resumes: resumes.so_far(), from_memory });
+                this.end(&Ending { status, head, passage, digest, trail, from_memory });
             })
         })
     }
@@ -191,46 +187,59 @@ impl Exchange {
         }
     }
 
-    /// Says what became of a pull: content that moved is for the audit log, all else for whoever looks closely.
+    /// Says what became of a pull: content that moved, or did not although it was asked for, is for the audit log, all
+    /// else for whoever looks closely.
+    ///
+    /// A request that leads to no instance has no line there: anybody can make up names, and of those who name an instance
+    /// the refused cost no less than the served.
     fn tell(&self, about: &About, pulled: &Pulled, ending: &Ending, took: Duration) {
         let About { kind, method, .. } = *about;
-        let Ending { status, resumes, from_memory, passage: Passage { bytes, .. }, .. } = *ending;
+        let Ending { status, from_memory, passage: Passage { bytes, .. }, .. } = *ending;
         let outcome = outcome(ending);
-        let instance = pulled.upstream.instance();
-        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let instance = pulled.instance();
+        let reference = pulled.reference.as_ref();
+        let resumes = ending.trail.resumes();
+        let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let content = matches!(kind, Kind::Manifest | Kind::Blob);
         let moved = content && method == Method::Get && MOVES_CONTENT.contains(&status);
-        if moved {
+        let failed = content && status >= 400;
+        if moved || failed {
             tracing::info!(
                 target: logs::AUDIT,
                 request_id = self.id.as_str(),
                 %instance,
                 repository = %pulled.repository,
-                reference = pulled.reference.as_ref().map(tracing::field::display),
+                reference = reference.map(tracing::field::display),
+                digest = ending.digest(reference),
                 kind = kind.as_str(),
+                method = method.as_str(),
+                status,
                 bytes,
-                milliseconds,
+                duration_ms,
                 resumes,
                 from_memory,
                 outcome = outcome.as_str(),
                 role = pulled.upstream.role(),
-                "pulled"
+                cloud_request_ids = ending.trail.cloud_request_ids(),
+                "{}",
+                if moved { "pulled" } else { "not pulled" }
             );
         } else {
             tracing::debug!(
                 request_id = self.id.as_str(),
                 %instance,
                 repository = %pulled.repository,
-                reference = pulled.reference.as_ref().map(tracing::field::display),
+                reference = reference.map(tracing::field::display),
+                digest = ending.digest(reference),
                 kind = kind.as_str(),
                 method = method.as_str(),
                 status,
-                milliseconds,
+                duration_ms,
                 outcome = outcome.as_str(),
                 "answered"
             );
         }
-        if (moved || (content && status >= 400))
+        if (moved || failed)
             && let Some(reference) = &pulled.reference
         {
             self.recent.push(RecentPull {
@@ -253,8 +262,10 @@ impl Exchange {
 
 fn outcome(ending: &Ending) -> Outcome {
     match (ending.status, ending.passage.end) {
-        (_, End::Dropped) => Outcome::Left,
+        (CLIENT_LEFT, _) => Outcome::Left,
+        // However much of the error its reader wanted: of a HEAD's, nothing goes out.
         (400.., _) => Outcome::Refused,
+        (_, End::Dropped) => Outcome::Left,
         (_, End::Failed) => Outcome::Cut,
         (307, End::Complete) => Outcome::Redirected,
         (_, End::Complete) => Outcome::Complete,
@@ -265,7 +276,9 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         if !self.ended {
             let passage = Passage { bytes: 0, first_byte: None, end: End::Dropped };
-            self.end(&Ending { status: CLIENT_LEFT, head: Instant::now(), passage, resumes: 0, from_memory: false });
+            let (digest, trail) = (None, Trail::default());
+            let head = Instant::now();
+            self.end(&Ending { status: CLIENT_LEFT, head, passage, digest, trail, from_memory: false });
         }
     }
 }

@@ -14,9 +14,9 @@ use super::respond::Refusal;
 /// leaves most connections to others; far more than begin within that tenth of a second after a rotation.
 const STRANGERS: usize = 256;
 
-/// How long a blob waits for one that streams to end, where memory allows no more of them. Enough for a crowd of pulls that
-/// start together; well below the 30 s after which containerd 2.3 gives up a silent mirror (client fact sheet, section 5).
-const TURN: Duration = Duration::from_secs(10);
+/// How long a blob waits for one that streams to end, where memory allows no more of them. As long as a crowd of pulls that
+/// start together can be given: containerd 2.3 gives a silent mirror up after 30 s (client fact sheet, section 5).
+const TURN: Duration = Duration::from_secs(25);
 
 /// The limits of requests, and who is within them.
 #[derive(Debug)]

@@ -12,6 +12,7 @@ mod handler;
 mod linger;
 mod link;
 mod listener;
+mod request_id;
 mod respond;
 mod route;
 mod serve;

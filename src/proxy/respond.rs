@@ -9,19 +9,21 @@ use std::sync::Arc;
 use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use hyper::ext::ReasonPhrase;
+use tracing::field::display;
 
 use super::caller::NotAdmitted;
+use super::exchange::{Pulled, Subject};
+use super::request_id::RequestId;
 use super::route::NotServed;
 use crate::error::diagnosis::{Row, Sign};
-use crate::error::{Blame, Explain, chain};
+use crate::error::{Blame, Explain, SPEAKER, chain};
 use crate::http::Body;
 use crate::http::body::full;
 use crate::oci::RequestError;
 use crate::oci::error_body::{ErrorCode, printable, render};
+use crate::telemetry::pulls::Trail;
 use crate::upstream::{ErrorKind, UpstreamError};
 
-/// In front of every sentence, so that a pod's event tells who is speaking.
-const PREFIX: &str = "acr-pull-proxy: ";
 /// Longest sentence with its prefix; containerd and the kubelet wrap it in much more text.
 const LONGEST_SENTENCE: usize = 100;
 
@@ -50,9 +52,9 @@ pub(super) enum Refusal {
 
 impl Refusal {
     /// The answer, and a line in the log where somebody has to act.
-    pub(super) fn into_response(self) -> Response<Body> {
+    pub(super) fn into_response(self, id: &RequestId, subject: &Subject) -> Response<Body> {
         let (status, code) = self.verdict();
-        self.log(status);
+        self.log(status, id, subject.pulled());
         let sentence = self.sentence();
         let body = render(code, &sentence);
         let length = body.len();
@@ -66,6 +68,11 @@ impl Refusal {
         }
         if let Ok(reason) = ReasonPhrase::try_from(sentence.into_bytes()) {
             response.extensions_mut().insert(reason);
+        }
+        if let Some(cloud_request_id) = self.cloud_request_id() {
+            let trail = Trail::default();
+            trail.answered(cloud_request_id);
+            response.extensions_mut().insert(trail);
         }
         response
     }
@@ -100,16 +107,16 @@ impl Refusal {
             Self::Upstream(error) => error,
             Self::NotAdmitted(error) => {
                 let Row { who, hint, .. } = Row::of(Sign::ClientToken);
-                return printable(&format!("{PREFIX}{who}: {error}; {hint}"), LONGEST_SENTENCE);
+                return printable(&format!("{SPEAKER}{who}: {error}; {hint}"), LONGEST_SENTENCE);
             }
-            Self::NotStarted(why) => return printable(&format!("{PREFIX}{}: {why}", Blame::Node), LONGEST_SENTENCE),
-            _ => return printable(&format!("{PREFIX}{self}"), LONGEST_SENTENCE),
+            Self::NotStarted(why) => return printable(&format!("{SPEAKER}{}: {why}", Blame::Node), LONGEST_SENTENCE),
+            _ => return printable(&format!("{SPEAKER}{self}"), LONGEST_SENTENCE),
         };
         let hint = error.row().hint;
         let mut sentence = match error.blame() {
             // Whoever reads this is the one who has to act, and is told what first.
-            Blame::Client => return printable(&format!("{PREFIX}{hint}: {error}"), LONGEST_SENTENCE),
-            who => format!("{PREFIX}{who}: {error}"),
+            Blame::Client => return printable(&format!("{SPEAKER}{hint}: {error}"), LONGEST_SENTENCE),
+            who => format!("{SPEAKER}{who}: {error}"),
         };
         if sentence.len() + hint.len() + 2 <= LONGEST_SENTENCE {
             sentence.push_str("; ");
@@ -118,27 +125,48 @@ impl Refusal {
         printable(&sentence, LONGEST_SENTENCE)
     }
 
-    fn log(&self, status: StatusCode) {
+    /// The cloud's id of the call that failed.
+    fn cloud_request_id(&self) -> Option<&str> {
+        if let Self::Upstream(error) = self { error.request_id() } else { None }
+    }
+
+    /// A line for whoever has to act. The instance is one of its fields, so that one instance's failures do not count as
+    /// repetitions of another's.
+    fn log(&self, status: StatusCode, id: &RequestId, pulled: Option<&Pulled>) {
+        let (status, request_id) = (status.as_u16(), id.as_str());
         if let Self::NotAdmitted(error) = self {
             let advice = Row::of(Sign::ClientToken).fix;
-            tracing::warn!(status = status.as_u16(), %error, advice, "a caller is not admitted");
+            tracing::warn!(request_id, status, %error, advice, "a caller is not admitted");
             return;
         }
         let Self::Upstream(error) = self else {
-            tracing::debug!(status = status.as_u16(), error = chain(self), "a request is refused");
+            tracing::debug!(request_id, status, error = chain(self), "a request is refused");
             return;
         };
-        let advice = error.advice();
-        let request_id = error.request_id();
-        let blame = error.blame().as_str();
+        let instance = pulled.map(|pulled| display(pulled.instance()));
+        let repository = pulled.map(|pulled| display(&pulled.repository));
+        let reference = pulled.and_then(|pulled| pulled.reference.as_ref()).map(display);
         if matches!(error, UpstreamError::NotFound { .. }) {
-            tracing::debug!(status = status.as_u16(), error = error.details(), "the registry has no such content");
+            let error = error.details();
+            tracing::debug!(
+                request_id,
+                status,
+                instance,
+                repository,
+                reference,
+                error,
+                "the registry has no such content"
+            );
         } else {
             tracing::warn!(
-                status = status.as_u16(),
-                blame,
                 request_id,
-                advice = advice.as_deref(),
+                status,
+                instance,
+                repository,
+                reference,
+                blame = error.blame().as_str(),
+                cloud_request_id = error.request_id(),
+                advice = error.advice().as_deref(),
                 error = error.details(),
                 "a pull request failed"
             );
@@ -164,14 +192,21 @@ fn upstream_verdict(kind: ErrorKind) -> (StatusCode, ErrorCode) {
 
 #[cfg(test)]
 mod tests {
-    use http::StatusCode;
+    use http::{Response, StatusCode};
     use hyper::ext::ReasonPhrase;
 
     use super::{LONGEST_SENTENCE, Refusal};
+    use crate::http::Body;
     use crate::http::body::collect_limited;
     use crate::oci::RequestError;
     use crate::oci::error_body::{UpstreamMessage, first};
+    use crate::proxy::exchange::Subject;
+    use crate::proxy::request_id::RequestIds;
     use crate::upstream::UpstreamError;
+
+    fn answered(refusal: Refusal) -> Response<Body> {
+        refusal.into_response(&RequestIds::new().next(), &Subject::default())
+    }
 
     fn refused(status: u16) -> Refusal {
         let status = StatusCode::from_u16(status).unwrap();
@@ -183,7 +218,7 @@ mod tests {
         let message = UpstreamMessage { code: "DENIED".to_owned(), message: "insufficient scope ".repeat(20) };
         let error = UpstreamError::Denied { host: "registry.test".to_owned(), message: Some(message) };
         for refusal in [Refusal::Request(RequestError::Endpoint), Refusal::Upstream(error)] {
-            let response = refusal.into_response();
+            let response = answered(refusal);
             let reason = response.extensions().get::<ReasonPhrase>().unwrap().clone();
             let reason = String::from_utf8(reason.as_bytes().to_vec()).unwrap();
             let body = collect_limited(response.into_body(), 4096).await.unwrap();
@@ -195,7 +230,7 @@ mod tests {
     #[test]
     fn no_upstream_status_becomes_one_that_clients_hammer_or_answer_with_credentials() {
         for status in 400..500 {
-            let answered = refused(status).into_response().status().as_u16();
+            let answered = answered(refused(status)).status().as_u16();
             assert!(![401, 405, 407, 408, 429].contains(&answered), "{status} became {answered}");
         }
     }

@@ -14,9 +14,10 @@ use hyper::body::Incoming;
 use tower::Service;
 use tracing::Instrument;
 
-use super::exchange::{Exchange, RequestIds, Subject};
+use super::exchange::{Exchange, Subject};
 use super::gate::Gate;
 use super::handler::Handler;
+use super::request_id::RequestIds;
 use super::respond::Refusal;
 use super::{Callers, Params, Rules};
 use crate::http::Body;
@@ -78,7 +79,8 @@ impl Service<Request<Incoming>> for Stack {
         let (exchange, subject) = Exchange::begin(id, &column.recent);
         let answering = async move {
             let response = column.answer(request, &subject).await;
-            Ok(exchange.attach(response.unwrap_or_else(Refusal::into_response)))
+            let response = response.unwrap_or_else(|refusal| refusal.into_response(exchange.id(), &subject));
+            Ok(exchange.attach(response))
         };
         Box::pin(answering.instrument(span))
     }

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::{Expiring, Jitter, Load, Policy, Renewal, Status};
 use crate::clock::{SharedClock, Timestamp, later, until};
 use crate::error::{Explain as _, Retry};
-use crate::telemetry::metrics::{CacheResult, Hop, InstanceMetrics};
+use crate::telemetry::metrics::{CacheResult, Holder, Hop, InstanceMetrics};
 
 /// A value with less than this left is not handed out while a new one can be waited for.
 const LEAST_USE: Duration = Duration::from_secs(5);
@@ -47,6 +47,8 @@ struct Inner<L: Load> {
     jitter: Jitter,
     metrics: Arc<InstanceMetrics>,
     hop: Hop,
+    /// None for a bearer, of which there are too many to have a time each.
+    holder: Option<Holder>,
     current: ArcSwapOption<Expiring<L::Value>>,
     /// From when on a load may start, in epoch milliseconds.
     due: AtomicI64,
@@ -90,6 +92,7 @@ impl<L: Load> RefreshCell<L> {
             policy,
             clock,
             jitter: Jitter::random(),
+            holder: (hop != Hop::Bearer).then(|| metrics.token_holder(hop)),
             metrics,
             hop,
             current: ArcSwapOption::empty(),

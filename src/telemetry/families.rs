@@ -1,5 +1,7 @@
 //! Every metric name of the daemon, in one file (contract section 5).
 
+use std::sync::atomic::AtomicUsize;
+
 use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 use prometheus::{Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
@@ -16,6 +18,8 @@ const CALL_SECONDS: [f64; 10] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0
 #[derive(Debug)]
 pub(super) struct Families {
     pub(super) registry: Registry,
+    /// How many instances have metrics here.
+    pub(super) instances: AtomicUsize,
     pub(super) reference: Vec<Family>,
     pub(super) requests: IntCounterVec,
     pub(super) request_seconds: HistogramVec,
@@ -67,7 +71,7 @@ impl Families {
                 &request,
                 &REQUEST_SECONDS,
             ),
-            in_flight: new.gauges("requests_in_flight", "Requests being answered.", &["instance", "kind", "method"]),
+            in_flight: new.gauges("requests_in_flight", "Requests being answered; they have no status yet.", &request),
             response_bytes: new.counters("response_bytes_total", "Body bytes sent to clients.", &request),
             first_byte_seconds: new.histograms(
                 "time_to_first_byte_seconds",
@@ -135,6 +139,7 @@ impl Families {
             clock_skew: new.gauge("clock_skew_seconds", "How far this node's clock is ahead of the cloud's."),
             build_info: new.times("build_info", "Always 1; the labels say what runs.", &["version", "commit"]),
             registry: new.registry.clone(),
+            instances: AtomicUsize::new(0),
             reference: Vec::new(),
         };
         families.reference = new.reference;

@@ -1,5 +1,6 @@
 //! The metrics of one instance: children of all families, resolved once and found by number.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use prometheus::{Gauge, Histogram, IntCounter, IntGauge};
 use super::families::Families;
 use super::labels::{CacheResult, Hop, Kind, Method, Outcome, StatusClass, Target};
 use super::metrics::{Metrics, seconds};
+use super::token_times::{Holder, TokenTimes};
 use crate::clock::Timestamp;
 
 const HOPS: usize = Hop::ALL.len();
@@ -21,8 +23,9 @@ const RESULTS: usize = CacheResult::ALL.len();
 
 /// The metrics of one instance.
 ///
-/// Counters stand at zero from the start, so that a rate is right from the first event on. Histograms have a dozen
-/// series each and appear when they have something to say; time stamps appear when there is a time.
+/// Counters stand at zero from the start, so that a rate is right from the first event on. So do the histograms of what
+/// every node sees sooner or later, as long as there are few instances; those of the rest (lists, pings, redirects), a dozen
+/// series each, appear when they have something to say. Time stamps appear when there is a time.
 #[derive(Debug)]
 pub struct InstanceMetrics {
     families: Arc<Families>,
@@ -31,7 +34,7 @@ pub struct InstanceMetrics {
     in_flight: [[IntGauge; METHODS]; KINDS],
     first_byte: [OnceLock<Histogram>; KINDS],
     token_requests: [[Attempts; OUTCOMES]; HOPS],
-    token_times: [OnceLock<[Gauge; 2]>; HOPS],
+    token_times: [TokenTimes; HOPS],
     token_cache: [[IntCounter; RESULTS]; HOPS],
     upstream_requests: [[Attempts; OUTCOMES]; TARGETS],
     upstream_retries: [[IntCounter; OUTCOMES]; TARGETS],
@@ -74,6 +77,19 @@ struct Attempts {
     seconds: OnceLock<Histogram>,
 }
 
+/// The statuses that every node sees sooner or later; redirects it sees with `blobs.mode: redirect` only.
+const USUAL_CLASSES: [StatusClass; 3] = [StatusClass::Success, StatusClass::ClientError, StatusClass::ServerError];
+
+/// Most instances whose histograms stand at zero from the start: with so many a scrape has 16 000 series and 2 MB, while
+/// with 200 it would have 160 000 and 20 MB, and the daemon 40 MB more (measured). A rate is right without, from the counters.
+const MOST_STARTED: usize = 20;
+
+/// The status of a request in flight. Prometheus takes an empty label for one that is absent.
+const NO_STATUS: &str = "";
+
+/// What a pull asks for.
+const USUAL_KINDS: [Kind; 2] = [Kind::Manifest, Kind::Blob];
+
 impl Default for InstanceMetrics {
     /// Metrics that nobody looks at, over families of their own; for tests.
     fn default() -> Self {
@@ -100,16 +116,18 @@ impl InstanceMetrics {
                 })
             })
         });
-        Self {
+        let new = Self {
             requests,
             in_flight: each(Kind::ALL, |kind: Kind| {
-                each(Method::ALL, |method: Method| child(&all.in_flight, &[id, kind.as_str(), method.as_str()]))
+                each(Method::ALL, |method: Method| {
+                    child(&all.in_flight, &[id, kind.as_str(), method.as_str(), NO_STATUS])
+                })
             }),
             first_byte: each(Kind::ALL, |_| OnceLock::new()),
             token_requests: each(Hop::ALL, |hop: Hop| {
                 each(Outcome::ALL, |end: Outcome| attempts(&all.token_requests, hop.as_str(), end.as_str()))
             }),
-            token_times: each(Hop::ALL, |_| OnceLock::new()),
+            token_times: each(Hop::ALL, |_| TokenTimes::default()),
             token_cache: each(Hop::ALL, |hop: Hop| {
                 each(CacheResult::ALL, |end: CacheResult| child(&all.token_cache, &[id, hop.as_str(), end.as_str()]))
             }),
@@ -126,7 +144,54 @@ impl InstanceMetrics {
             last_success: child(&all.last_success, &[id]),
             instance: id.into(),
             families,
+        };
+        if !id.is_empty() && new.families.instances.fetch_add(1, Ordering::Relaxed) < MOST_STARTED {
+            new.start_histograms();
         }
+        new
+    }
+
+    /// Starts the usual histograms at zero.
+    fn start_histograms(&self) {
+        for kind in USUAL_KINDS {
+            self.first_byte(kind);
+            for method in Method::ALL {
+                for class in USUAL_CLASSES {
+                    self.request_seconds(kind, *method, class);
+                }
+            }
+        }
+        for outcome in Outcome::ALL {
+            for hop in Hop::ALL {
+                self.token_seconds(*hop, *outcome);
+            }
+            for target in Target::ALL {
+                self.upstream_seconds(*target, *outcome);
+            }
+        }
+    }
+
+    fn request_seconds(&self, kind: Kind, method: Method, class: StatusClass) -> &Histogram {
+        let labels = [&*self.instance, kind.as_str(), method.as_str(), class.as_str()];
+        let request = &self.requests[kind.index()][method.index()][class.index()];
+        request.seconds.get_or_init(|| child(&self.families.request_seconds, &labels))
+    }
+
+    fn first_byte(&self, kind: Kind) -> &Histogram {
+        let labels = [&*self.instance, kind.as_str()];
+        self.first_byte[kind.index()].get_or_init(|| child(&self.families.first_byte_seconds, &labels))
+    }
+
+    fn token_seconds(&self, hop: Hop, outcome: Outcome) -> &Histogram {
+        let labels = [&*self.instance, hop.as_str(), outcome.as_str()];
+        let attempts = &self.token_requests[hop.index()][outcome.index()];
+        attempts.seconds.get_or_init(|| child(&self.families.token_seconds, &labels))
+    }
+
+    fn upstream_seconds(&self, target: Target, outcome: Outcome) -> &Histogram {
+        let labels = [&*self.instance, target.as_str(), outcome.as_str()];
+        let attempts = &self.upstream_requests[target.index()][outcome.index()];
+        attempts.seconds.get_or_init(|| child(&self.families.upstream_seconds, &labels))
     }
 
     /// A client's request came in; every call is followed by one of [`request_ended`](Self::request_ended).
@@ -142,30 +207,27 @@ impl InstanceMetrics {
         let request = &self.requests[kind.index()][method.index()][status.index()];
         request.count.inc();
         request.bytes.inc_by(answered.bytes);
-        let labels = [&*self.instance, kind.as_str(), method.as_str(), status.as_str()];
-        let seconds = request.seconds.get_or_init(|| child(&self.families.request_seconds, &labels));
-        seconds.observe(answered.took.as_secs_f64());
-        let labels = [&*self.instance, kind.as_str()];
-        let seconds = self.first_byte[kind.index()].get_or_init(|| child(&self.families.first_byte_seconds, &labels));
-        seconds.observe(answered.first_byte.as_secs_f64());
+        self.request_seconds(kind, method, status).observe(answered.took.as_secs_f64());
+        self.first_byte(kind).observe(answered.first_byte.as_secs_f64());
     }
 
     /// One call for a credential or token ended.
     pub fn token_request(&self, hop: Hop, outcome: Outcome, took: Duration) {
-        let attempts = &self.token_requests[hop.index()][outcome.index()];
-        attempts.count.inc();
-        let labels = [&*self.instance, hop.as_str(), outcome.as_str()];
-        let seconds = attempts.seconds.get_or_init(|| child(&self.families.token_seconds, &labels));
-        seconds.observe(took.as_secs_f64());
+        self.token_requests[hop.index()][outcome.index()].count.inc();
+        self.token_seconds(hop, outcome).observe(took.as_secs_f64());
     }
 
-    /// A credential or token is now held; not called for bearers.
-    pub fn token_held(&self, hop: Hop, issued: Timestamp, expires: Timestamp) {
-        let labels = [&*self.instance, hop.as_str()];
-        let [issued_gauge, expiry_gauge] = self.token_times[hop.index()]
-            .get_or_init(|| [child(&self.families.token_issued, &labels), child(&self.families.token_expiry, &labels)]);
-        issued_gauge.set(seconds(issued));
-        expiry_gauge.set(seconds(expires));
+    /// One more who will hold a credential or token of this hop; not called for bearers.
+    #[must_use]
+    pub fn token_holder(&self, hop: Hop) -> Holder {
+        self.token_times[hop.index()].one_more(hop)
+    }
+
+    /// A credential or token is now held. Of several at one hop the one that expires first is shown.
+    pub fn token_held(&self, holder: Holder, issued: Timestamp, expires: Timestamp) {
+        let labels = [&*self.instance, holder.hop.as_str()];
+        let gauges = || [&self.families.token_issued, &self.families.token_expiry].map(|family| child(family, &labels));
+        self.token_times[holder.hop.index()].set(holder, [issued, expires], gauges);
     }
 
     /// A credential or token was asked for inside the daemon.
@@ -175,11 +237,8 @@ impl InstanceMetrics {
 
     /// One request to the outside ended with its response head.
     pub fn upstream_request(&self, target: Target, outcome: Outcome, took: Duration) {
-        let attempts = &self.upstream_requests[target.index()][outcome.index()];
-        attempts.count.inc();
-        let labels = [&*self.instance, target.as_str(), outcome.as_str()];
-        let seconds = attempts.seconds.get_or_init(|| child(&self.families.upstream_seconds, &labels));
-        seconds.observe(took.as_secs_f64());
+        self.upstream_requests[target.index()][outcome.index()].count.inc();
+        self.upstream_seconds(target, outcome).observe(took.as_secs_f64());
     }
 
     /// A request to the outside is tried again, because the attempt before ended like this.
@@ -217,6 +276,14 @@ impl InstanceMetrics {
     pub fn last_success(&self) -> Option<Timestamp> {
         let seconds = Some(self.last_success.get()).filter(|seconds| *seconds > 0.0)?;
         Timestamp::UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?).ok()
+    }
+}
+
+impl Drop for InstanceMetrics {
+    fn drop(&mut self) {
+        if !self.instance.is_empty() {
+            self.families.instances.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use self::lines::{Flusher, Lines};
 use self::throttle::Throttled;
 use crate::clock::{Clock, SystemClock};
 
-/// The target of the audit log: one line for each pull request that moved content, at level `info`.
+/// The target of the audit log: one line for each pull request that moved content or failed, at level `info`.
 pub const AUDIT: &str = "audit";
 
 /// What the log is set up with.

@@ -13,6 +13,7 @@ pub use super::families::Family;
 pub use super::instance_metrics::{Answered, InstanceMetrics};
 pub use super::labels::{CacheResult, Hop, Kind, Method, Outcome, StatusClass, Target};
 use super::pulls::RecentPulls;
+pub use super::token_times::Holder;
 use crate::clock::Timestamp;
 use crate::oci::InstanceId;
 

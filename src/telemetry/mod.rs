@@ -11,3 +11,4 @@ pub mod logs;
 pub mod metrics;
 pub mod pulls;
 pub mod readiness;
+mod token_times;

@@ -103,26 +103,56 @@ impl RecentPulls {
     }
 }
 
-/// Counts how often one body was continued. It travels with the response (as an extension), since who continues a body
-/// and who reports on its end are different parts.
-#[derive(Debug, Clone, Default)]
-pub struct Resumes(Arc<AtomicU32>);
+/// Most of the cloud's request ids that are kept of one pull. A blob in parts has hundreds; the first ones and the last,
+/// after which it ended, are what a support ticket needs.
+const MOST_IDS: usize = 8;
 
-impl Resumes {
-    /// Once more.
-    pub fn count(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+/// What happened on the way of one answer: how often its body was continued, and what the cloud calls the requests that
+/// brought it. It travels with the response (as an extension), since who fetches a body and who reports on its end are
+/// different parts.
+#[derive(Debug, Clone, Default)]
+pub struct Trail(Arc<Steps>);
+
+#[derive(Debug, Default)]
+struct Steps {
+    resumes: AtomicU32,
+    cloud_request_ids: Mutex<Vec<Box<str>>>,
+}
+
+impl Trail {
+    /// The body was continued once more.
+    pub fn resumed(&self) {
+        self.0.resumes.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How often so far.
+    /// How often it was continued so far.
     #[must_use]
-    pub fn so_far(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
+    pub fn resumes(&self) -> u32 {
+        self.0.resumes.load(Ordering::Relaxed)
+    }
+
+    /// A request of this name was answered; where there are too many, the last takes the place of the one before it.
+    pub fn answered(&self, cloud_request_id: &str) {
+        let mut ids = self.ids();
+        ids.truncate(MOST_IDS - 1);
+        ids.push(cloud_request_id.into());
+    }
+
+    /// The cloud's request ids with commas between them, in the order in which they were noted; `None` where there are none.
+    #[must_use]
+    pub fn cloud_request_ids(&self) -> Option<String> {
+        let ids = self.ids();
+        (!ids.is_empty()).then(|| ids.join(","))
+    }
+
+    fn ids(&self) -> MutexGuard<'_, Vec<Box<str>>> {
+        // A list that lacks its last entry is still a list.
+        self.0.cloud_request_ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Marks an answer whose bytes were in memory before they were asked for: kept from another pull, or fetched ahead of this
-/// one. It travels as [`Resumes`] do.
+/// one. It travels as a [`Trail`] does.
 #[derive(Debug, Clone, Copy)]
 pub struct FromMemory;
 
@@ -130,7 +160,7 @@ pub struct FromMemory;
 mod tests {
     use std::time::Duration;
 
-    use super::{MOST, Outcome, RecentPull, RecentPulls, SHOWN};
+    use super::{MOST, MOST_IDS, Outcome, RecentPull, RecentPulls, SHOWN, Trail};
     use crate::clock::{Timestamp, later};
     use crate::oci::{InstanceId, Reference, RepositoryName, Tag};
     use crate::telemetry::metrics::Kind;
@@ -173,5 +203,15 @@ mod tests {
         let shown = pulls.shown(Timestamp::UNIX_EPOCH);
         assert_eq!(shown.len(), MOST);
         assert_eq!(shown[0].reference.to_string(), (MOST * 3 - 1).to_string());
+    }
+
+    #[test]
+    fn of_a_blob_in_many_parts_the_first_requests_and_the_last_are_named() {
+        let trail = Trail::default();
+        assert_eq!(trail.cloud_request_ids(), None);
+        for number in 1..=MOST_IDS + 3 {
+            trail.answered(&number.to_string());
+        }
+        assert_eq!(trail.cloud_request_ids().as_deref(), Some("1,2,3,4,5,6,7,11"));
     }
 }

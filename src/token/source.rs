@@ -168,7 +168,10 @@ impl TokenSource {
         match bought.await {
             Ok(domains) => Ok(domains.value),
             Err(PurchaseError::Credentials(error)) => Err(Arc::new(TokenError::Credentials(error))),
-            Err(PurchaseError::Cloud(error)) => Err(Arc::new(TokenError::Login(error))),
+            Err(PurchaseError::Cloud(error)) => {
+                let caller = self.login.source().caller.as_str();
+                Err(Arc::new(TokenError::Login(error.called_by(caller))))
+            }
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, LOCATION, RANGE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
@@ -10,6 +9,7 @@ use super::fetch::{Source, Span};
 use super::locate::{Located, Opened, Wanted};
 use super::manifest::is_encoded;
 use super::memory::Reservation;
+use super::next::Small;
 use super::ordered::{Begun, ordered};
 use super::plan::FIRST;
 use super::range::{ByteRange, ContentRange, RangeRequest};
@@ -19,7 +19,7 @@ use crate::http::Body;
 use crate::http::body::{empty, full};
 use crate::http::headers::DOCKER_CONTENT_DIGEST;
 use crate::oci::Digest;
-use crate::telemetry::pulls::{FromMemory, Resumes};
+use crate::telemetry::pulls::{FromMemory, Trail};
 
 /// How the whole of a blob is begun.
 pub(super) enum Beginning {
@@ -70,7 +70,7 @@ impl Upstream {
             _ => None,
         };
         if let (RangeRequest::Whole, Some(small)) = (&range, self.fetched_ahead(&pull.place, digest).await) {
-            return Ok(whole(&small.bytes));
+            return Ok(whole(&small));
         }
         if let (RangeRequest::Whole, Some(begun)) = (&range, self.take_turn(&pull.place, digest).await) {
             return Ok(begun);
@@ -137,7 +137,7 @@ impl Upstream {
 
     pub(super) fn source(self: &Arc<Self>, pull: &Pull, digest: &Digest, total: Option<u64>) -> Source {
         let (upstream, place, digest) = (Arc::clone(self), pull.place.clone(), digest.clone());
-        Source { upstream, place, digest, etag: OnceLock::new(), total, resumes: Resumes::default() }
+        Source { upstream, place, digest, etag: OnceLock::new(), total, trail: Trail::default() }
     }
 
     /// Turns an opened answer into the client's, with a body that is resumed where it breaks.
@@ -201,34 +201,37 @@ impl Upstream {
         }
         answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(whole.end - whole.position));
         let source = self.source(pull, digest, total);
-        let (resumes, body) = match beginning {
+        let (trail, body) = match beginning {
             Beginning::Begun(begun) if begun.source().total == total && begun.first() == first => {
+                begun.source().note_id(&head.headers);
                 if !begun.source().is_of(&head.headers) {
                     return Err(unexpected("another ETag than that of its other parts"));
                 }
-                (begun.source().resumes.clone(), begun.with(body))
+                (begun.source().trail.clone(), begun.with(body))
             }
             beginning => {
                 source.remember(&head.headers);
                 let held = if let Beginning::Held(held) = beginning { Some(held) } else { None };
-                let resumes = source.resumes.clone();
+                let trail = source.trail.clone();
                 let body = if whole.end > first.end {
                     ordered(source, whole, (first, body, held), opened.slow)
                 } else {
                     Arc::new(source).stream(first, body)
                 };
-                (resumes, body)
+                (trail, body)
             }
         };
-        answer.extensions_mut().insert(resumes);
+        answer.extensions_mut().insert(trail);
         Ok(answer.map(|_| body))
     }
 }
 
 /// A blob that is in memory.
-fn whole(bytes: &Bytes) -> Response<Body> {
+fn whole(small: &Small) -> Response<Body> {
+    let bytes = &small.bytes;
     let mut response = Response::new(full(bytes.clone()));
     response.extensions_mut().insert(FromMemory);
+    response.extensions_mut().insert(small.trail.clone());
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     response.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));

@@ -164,6 +164,8 @@ impl UpstreamError {
                 ErrorKind::Denied
             }
             Self::Token(_) => ErrorKind::NoCredentials,
+            // Somebody else may have it.
+            Self::BucketRefused { status: StatusCode::NOT_FOUND, .. } => ErrorKind::NotFound(None),
             Self::NotFound { message, .. } => {
                 ErrorKind::NotFound(message.as_ref().and_then(|message| ErrorCode::parse(&message.code)))
             }
@@ -193,6 +195,7 @@ fn said(message: &Option<UpstreamMessage>) -> String {
 impl Explain for UpstreamError {
     fn row(&self) -> &'static Row {
         Row::of(match self {
+            Self::BucketRefused { code, .. } => return Row::of_bucket(code),
             Self::Shared(error) => return error.row(),
             Self::Token(error) => return error.row(),
             Self::Unreachable(error) => return error.row(),
@@ -204,7 +207,6 @@ impl Explain for UpstreamError {
             Self::Broken { .. } => Sign::RegistryFailed,
             Self::Late => Sign::Silence,
             Self::RedirectRefused { .. } => Sign::RedirectForeign,
-            Self::BucketRefused { .. } => Sign::BucketRefused,
             Self::RedirectMalformed { .. } | Self::Unexpected { .. } | Self::Manifest { .. } => {
                 Sign::RegistryUnreadable
             }
@@ -237,7 +239,7 @@ impl Explain for UpstreamError {
             Self::Token(error) => error.retry(),
             Self::Unreachable(error) => error.retry(),
             Self::Throttled { .. } | Self::Broken { .. } | Self::Late | Self::Manifest { .. } => Retry::Later(None),
-            Self::BucketRefused { .. } => Retry::Renewed,
+            Self::BucketRefused { status, .. } if *status != StatusCode::NOT_FOUND => Retry::Renewed,
             _ => Retry::Never,
         }
     }

@@ -22,11 +22,12 @@ use super::manifest::is_encoded;
 use super::range::{ByteRange, ContentRange};
 use super::send::Budget;
 use super::{Place, Upstream};
-use crate::error::{BoxError, chain};
+use crate::error::{BoxError, Explain as _, chain};
 use crate::http::Body;
 use crate::http::body::{StallTimer, with_stall_timeout};
+use crate::http::headers;
 use crate::oci::Digest;
-use crate::telemetry::pulls::Resumes;
+use crate::telemetry::pulls::Trail;
 
 /// How long a body may be silent while its reader waits. containerd cancels a pull after 60 s without a byte at the
 /// earliest, so that there is time for a resumption.
@@ -47,7 +48,7 @@ pub(super) struct Source {
     /// Told by whichever answer comes first.
     pub(super) etag: OnceLock<HeaderValue>,
     pub(super) total: Option<u64>,
-    pub(super) resumes: Resumes,
+    pub(super) trail: Trail,
 }
 
 /// Which bytes are still to come.
@@ -93,9 +94,17 @@ impl Source {
 
     /// Takes the first answer as the one that all others have to be about the same object as.
     pub(super) fn remember(&self, headers: &HeaderMap) {
+        self.note_id(headers);
         if let Some(etag) = headers.get(ETAG) {
             // Nobody has told another before.
             self.etag.set(etag.clone()).ok();
+        }
+    }
+
+    /// Notes what OSS calls the request of this answer.
+    pub(super) fn note_id(&self, headers: &HeaderMap) {
+        if let Some(id) = headers::oss_request_id(headers) {
+            self.trail.answered(id);
         }
     }
 
@@ -109,8 +118,14 @@ impl Source {
         let Span { position, end } = span;
         let value = HeaderValue::from_str(&ByteRange::Between(position, end - 1).to_string())?;
         let budget = Budget::start();
-        let opened = self.upstream.open(&self.place, &self.digest, Wanted::Range(&value), &budget).await?;
+        let opened = self.upstream.open(&self.place, &self.digest, Wanted::Range(&value), &budget).await;
+        let opened = opened.inspect_err(|error| {
+            if let Some(id) = error.request_id() {
+                self.trail.answered(id);
+            }
+        })?;
         let (head, body) = opened.response.into_parts();
+        self.note_id(&head.headers);
         let range = head.headers.get(CONTENT_RANGE).and_then(|value| value.to_str().ok()).and_then(ContentRange::parse);
         let changed = match range {
             _ if head.status != StatusCode::PARTIAL_CONTENT => "the range was not honoured",
@@ -178,6 +193,7 @@ impl BlobBody {
             instance = %self.source.upstream.instance,
             digest = %self.source.digest,
             position = self.span.position,
+            cloud_request_ids = self.source.trail.cloud_request_ids(),
             error = chain(&*error),
             "a blob cannot be completed and is cut"
         );
@@ -197,7 +213,7 @@ impl HttpBody for BlobBody {
                 State::Reopening(opening) => match std::task::ready!(opening.as_mut().poll(cx)) {
                     Ok(body) => {
                         this.source.upstream.parts.metrics.blob_resumed();
-                        this.source.resumes.count();
+                        this.source.trail.resumed();
                         this.timer.restart();
                         this.state = State::Reading(body);
                         continue;

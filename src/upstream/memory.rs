@@ -62,11 +62,17 @@ pub(super) struct Signed {
     pub(super) expires: Timestamp,
 }
 
+/// How much of `bytes` (`blobs.memory`) is read ahead at most.
+#[must_use]
+pub const fn read_ahead(bytes: u64) -> u64 {
+    bytes / AHEAD.1 * AHEAD.0
+}
+
 impl Memory {
     /// Memory with `bytes` of read-ahead (`blobs.memory`).
     #[must_use]
     pub fn new(bytes: u64) -> Arc<Self> {
-        let ahead = bytes / AHEAD.1 * AHEAD.0;
+        let ahead = read_ahead(bytes);
         let units = usize::try_from(ahead / UNIT).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         Arc::new(Self {
             size: bytes,
@@ -114,6 +120,11 @@ pub(super) struct Seat {
 }
 
 impl Seat {
+    /// How many streams there are.
+    pub(super) fn streams(&self) -> usize {
+        self.memory.streams.load(Ordering::Relaxed)
+    }
+
     /// How many bytes this stream may read ahead now, so that all who stream have the same.
     pub(super) fn share(&self) -> u64 {
         let streams = self.memory.streams.load(Ordering::Relaxed).max(1) as u64;

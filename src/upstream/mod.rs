@@ -6,6 +6,7 @@
 
 mod allow;
 mod blob;
+mod distance;
 mod document;
 mod error;
 mod fetch;
@@ -14,6 +15,7 @@ mod head;
 mod hosts;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod invariants;
+mod line;
 mod list;
 mod locate;
 mod manifest;
@@ -32,7 +34,7 @@ mod turn;
 mod warm;
 mod width;
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,13 +42,14 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use tokio::time::Instant;
 
 use self::allow::{BlobHosts, Repositories};
+use self::distance::Distance;
 pub use self::error::{ErrorKind, UpstreamError};
 use self::flight::Flights;
 use self::hosts::Hosts;
 use self::locate::Found;
 use self::manifest::{Asked, Read};
 use self::memory::Key;
-pub use self::memory::Memory;
+pub use self::memory::{Memory, read_ahead};
 use self::next::Small;
 use self::send::Budget;
 pub use self::warm::{RENEWAL, likely_bucket};
@@ -139,9 +142,13 @@ pub struct Upstream {
     bucket: Mutex<Option<Origin>>,
     /// The registry host that answered last, and when.
     last_asked: Mutex<Option<(RegistryHost, Instant)>>,
-    /// Whether the registry is far away, and whether it speaks HTTP/2.
-    far: AtomicBool,
+    /// How far away both are.
+    to_registry: Distance,
+    to_bucket: Distance,
+    /// Whether the registry speaks HTTP/2.
     multiplexed: AtomicBool,
+    /// Bytes of blobs that have come.
+    arrived: AtomicU64,
     parts: Parts,
 }
 
@@ -185,8 +192,10 @@ impl Upstream {
             role: params.role,
             bucket: Mutex::default(),
             last_asked: Mutex::default(),
-            far: AtomicBool::new(false),
+            to_registry: Distance::default(),
+            to_bucket: Distance::default(),
             multiplexed: AtomicBool::new(false),
+            arrived: AtomicU64::new(0),
             parts,
         })
     }

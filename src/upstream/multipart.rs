@@ -108,7 +108,7 @@ impl Upstream {
 
         let source = Arc::new(self.source(pull, digest, Some(total)));
         source.remember(&head.headers);
-        let resumes = source.resumes.clone();
+        let trail = source.trail.clone();
         let frames = Frames::random(total);
         let mut begun = Some(body);
         let mut pieces = Vec::with_capacity(2 * spans.len() + 1);
@@ -122,7 +122,7 @@ impl Upstream {
         pieces.push(Piece::Ready(full(frames.after())));
 
         let mut answer = answer(StatusCode::PARTIAL_CONTENT, &head.headers, empty());
-        answer.extensions_mut().insert(resumes);
+        answer.extensions_mut().insert(trail);
         let headers = answer.headers_mut();
         headers.remove(CONTENT_RANGE);
         headers.insert(CONTENT_LENGTH, HeaderValue::from(frames.length(&spans)));

@@ -24,7 +24,9 @@ use super::memory::Reservation;
 use super::send::Budget;
 use super::{BlobMode, Place, Upstream};
 use crate::http::body::collect_limited;
+use crate::http::headers;
 use crate::oci::{Digest, Reference};
+use crate::telemetry::pulls::Trail;
 
 /// Blobs up to this size are fetched whole: configs, and layers that take no longer than a round trip or two.
 const SMALL: u64 = 512 * 1024;
@@ -50,6 +52,8 @@ pub(super) enum Reach {
 #[derive(Debug)]
 pub(super) struct Small {
     pub(super) bytes: bytes::Bytes,
+    /// How it came here.
+    pub(super) trail: Trail,
     /// Held as long as the bytes are.
     _held: Reservation,
 }
@@ -121,12 +125,16 @@ impl Upstream {
         if opened.response.status() != StatusCode::OK {
             return None;
         }
+        let trail = Trail::default();
+        if let Some(id) = headers::oss_request_id(opened.response.headers()) {
+            trail.answered(id);
+        }
         let body = tokio::time::timeout(UNUSED, collect_limited(opened.response.into_body(), size)).await.ok()?.ok()?;
         if body.len() != size || !matches(&blob.digest, &body) {
-            tracing::warn!(digest = %blob.digest, "a blob has another length or digest than its manifest says");
+            tracing::warn!(instance = %self.instance, digest = %blob.digest, "a blob has another length or digest than its manifest says");
             return None;
         }
-        let small = Arc::new(Small { bytes: body, _held: held });
+        let small = Arc::new(Small { bytes: body, trail, _held: held });
         let key = self.key(place, &blob.digest);
         self.parts.memory.small.keep(key.clone(), Arc::clone(&small), blob.size);
         let (memory, kept) = (Arc::clone(&self.parts.memory), Arc::downgrade(&small));

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -15,10 +15,12 @@ use http_body_util::BodyExt;
 use tokio::time::Instant;
 
 use super::fetch::{BrokenOff, Source, Span};
+use super::line::InLine;
 use super::memory::{Reservation, Seat};
 use super::part::{Ahead, Item};
 use super::plan::{LEAST, Plan, Standing};
-use super::width::Width;
+use super::turn::Predecessor;
+use super::width::{Seen, Width};
 use crate::error::BoxError;
 use crate::http::Body;
 use crate::oci::Digest;
@@ -35,9 +37,12 @@ struct Ordered {
     part_end: u64,
     end: u64,
     waiting: VecDeque<Ahead>,
-    arrived: Arc<AtomicU64>,
-    /// The layer that is begun when all parts of this one have been asked for.
+    /// The layer that is begun when all parts of this one have been asked for, and who tells it of this one's end.
     then: Option<Digest>,
+    predecessor: Option<Predecessor>,
+    /// Where nobody is begun early: the place among the layers of the image, and the wait for those before.
+    in_line: Option<InLine>,
+    wait: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 /// The part that is being read.
@@ -61,7 +66,7 @@ pub(super) fn ordered(
     match held {
         None => ordered.reading = Reading::Directly(Arc::clone(&ordered.source).stream(first, body)),
         Some(held) => {
-            let part = Ahead::go_on(&ordered.source, (first, body), held, &ordered.arrived);
+            let part = Ahead::go_on(&ordered.source, (first, body), held);
             ordered.reading = Reading::Ahead(part);
             ordered.ask_ahead();
         }
@@ -118,6 +123,8 @@ impl Ordered {
         let seat = upstream.parts.memory.seat();
         // Where one connection is as fast as the line, there is nothing to be gained by an early begin.
         let then = if slow { upstream.after(&source.place, &source.digest) } else { None };
+        let in_line = if slow { None } else { upstream.in_line(&source.place, &source.digest) };
+        let wait = in_line.as_ref().and_then(InLine::wait).map(|wait| Box::pin(wait) as _);
         Self {
             source,
             seat,
@@ -128,16 +135,16 @@ impl Ordered {
             part_end: first_end,
             end: whole.end,
             waiting: VecDeque::new(),
-            arrived: Arc::default(),
             then,
+            predecessor: None,
+            in_line,
+            wait,
         }
     }
 
     /// Asks for what the plan wants to be asked for now.
     fn ask_ahead(&mut self) {
-        let steady = self.waiting.iter().all(Ahead::has_begun);
-        let arrived = self.arrived.load(Ordering::Relaxed);
-        if let Some(learnt) = self.width.observe(Instant::now(), arrived, steady) {
+        if let Some(learnt) = self.width.observe(Instant::now(), self.seen()) {
             self.source.upstream.learn(learnt);
         }
         loop {
@@ -173,8 +180,20 @@ impl Ordered {
             self.plan.take(&part);
             let span = Span { position: part.bytes.start, end: part.bytes.end };
             self.source.upstream.parts.metrics.blob_part();
-            self.waiting.push_back(Ahead::fetch(&self.source, span, held, &self.arrived));
+            self.waiting.push_back(Ahead::fetch(&self.source, span, held));
         }
+    }
+
+    /// How it goes, for [`Width`].
+    fn seen(&self) -> Seen {
+        let ahead = self.waiting.iter().filter(|part| part.held.is_some() && part.is_open()).count();
+        let present = match &self.reading {
+            Reading::Ahead(part) => part.is_open(),
+            _ => self.position < self.part_end,
+        };
+        let steady = self.waiting.iter().all(Ahead::has_begun) && ahead + usize::from(present) == self.width.get();
+        let arrived = self.source.upstream.arrived.load(Ordering::Relaxed);
+        Seen { arrived, streams: self.seat.streams(), steady }
     }
 
     /// Begins the layer whose turn comes next, once this one has nothing left to be asked for.
@@ -183,7 +202,7 @@ impl Ordered {
             && self.plan.is_dealt_out()
             && let Some(then) = self.then.take()
         {
-            self.source.upstream.begin_turn(&self.source.place, &then);
+            self.predecessor = self.source.upstream.begin_turn(&self.source.place, &then);
         }
     }
 
@@ -197,6 +216,15 @@ impl Ordered {
 
     fn note(&mut self, bytes: usize) {
         self.position += bytes as u64;
+        if let Some(in_line) = &self.in_line {
+            in_line.note(bytes);
+        }
+        if self.position == self.end
+            && let Some(predecessor) = self.predecessor.take()
+        {
+            // Where nobody listens, what was begun has failed.
+            predecessor.send(()).ok();
+        }
     }
 
     fn end(&mut self, error: BoxError) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
@@ -212,6 +240,10 @@ impl HttpBody for Ordered {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
+        if let Some(wait) = &mut this.wait {
+            ready!(wait.as_mut().poll(cx));
+            this.wait = None;
+        }
         loop {
             this.ask_ahead();
             this.begin_next();
@@ -220,7 +252,7 @@ impl HttpBody for Ordered {
                 Reading::Directly(body) => match ready!(Pin::new(body).poll_frame(cx)) {
                     Some(Ok(frame)) => {
                         let Ok(data) = frame.into_data() else { continue };
-                        this.arrived.fetch_add(data.len() as u64, Ordering::Relaxed);
+                        this.source.upstream.arrived.fetch_add(data.len() as u64, Ordering::Relaxed);
                         Some(data)
                     }
                     Some(Err(error)) => return this.end(error),

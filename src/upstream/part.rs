@@ -5,7 +5,7 @@
 //! reader take no detour. Dropping a part ends its task, its request and its reservation at once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -42,32 +42,22 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
-    /// Sets a part going. What is read ahead is counted in `arrived`; what is read directly is its reader's to count.
-    pub(super) fn fetch(source: &Arc<Source>, span: Span, held: Option<Reservation>, arrived: &Arc<AtomicU64>) -> Self {
-        Self::start(source, (span, None), held, arrived)
+    /// Sets a part going. What is read ahead is counted as arrived here; what is read directly is its reader's to count.
+    pub(super) fn fetch(source: &Arc<Source>, span: Span, held: Option<Reservation>) -> Self {
+        Self::start(source, (span, None), held)
     }
 
     /// The same for a part whose body has been opened.
-    pub(super) fn go_on(
-        source: &Arc<Source>,
-        (span, body): (Span, Body),
-        held: Reservation,
-        arrived: &Arc<AtomicU64>,
-    ) -> Self {
+    pub(super) fn go_on(source: &Arc<Source>, (span, body): (Span, Body), held: Reservation) -> Self {
         let body = Arc::clone(source).stream(span, body);
-        Self::start(source, (span, Some(body)), Some(held), arrived)
+        Self::start(source, (span, Some(body)), Some(held))
     }
 
-    fn start(
-        source: &Arc<Source>,
-        (span, body): (Span, Option<Body>),
-        held: Option<Reservation>,
-        arrived: &Arc<AtomicU64>,
-    ) -> Self {
+    fn start(source: &Arc<Source>, (span, body): (Span, Option<Body>), held: Option<Reservation>) -> Self {
         let (sender, items) = unbounded_channel();
         let (turn, its_turn) = oneshot::channel();
         let begun = Arc::new(AtomicBool::new(false));
-        let work = Work { source: Arc::clone(source), span, ahead: held.is_some(), arrived: Arc::clone(arrived) };
+        let work = Work { source: Arc::clone(source), span, ahead: held.is_some() };
         let task = tokio::spawn(work.run(body, sender, (its_turn, Arc::clone(&begun))).in_current_span());
         Self { items, turn: Some(turn), task, begun, span, held }
     }
@@ -102,7 +92,6 @@ struct Work {
     source: Arc<Source>,
     span: Span,
     ahead: bool,
-    arrived: Arc<AtomicU64>,
 }
 
 impl Work {
@@ -147,7 +136,7 @@ impl Work {
             let Some(frame) = frame else { return Ok(None) };
             let Ok(data) = frame?.into_data() else { continue };
             begun.store(true, Ordering::Relaxed);
-            self.arrived.fetch_add(data.len() as u64, Ordering::Relaxed);
+            self.source.upstream.arrived.fetch_add(data.len() as u64, Ordering::Relaxed);
             // What arrives is a slice of a read buffer, which it would keep alive as a whole. A copy takes as much memory
             // as was reserved for it, and a fraction of what decrypting the bytes took.
             if to.send(Item::Data(Bytes::copy_from_slice(&data))).is_err() {

@@ -12,7 +12,6 @@ use super::allow::is_bucket;
 use super::locate::Opened;
 use super::retry;
 use super::send::{Budget, error_text, failure, throttled};
-use super::warm::FAR;
 use super::{Upstream, UpstreamError};
 use crate::http::Body;
 use crate::http::body::empty;
@@ -24,9 +23,6 @@ use crate::telemetry::metrics::{Outcome, Target};
 
 /// Most hops behind the registry's redirect; ACR needs one.
 const MOST_HOPS: usize = 5;
-
-/// OSS' name for a request, for a support ticket.
-const X_OSS_REQUEST_ID: &str = "x-oss-request-id";
 
 /// Why a URL led to no bytes.
 pub(super) enum FollowError {
@@ -53,7 +49,8 @@ impl Upstream {
             let host = uri.origin().host().to_owned();
             let begun = Instant::now();
             let response = self.fetch_from(&uri, range, budget).await?;
-            let slow = begun.elapsed() >= FAR || uri.query().is_some_and(signed_url::is_limited);
+            self.to_bucket.note(&host, begun.elapsed());
+            let slow = self.bucket_is_far() || uri.query().is_some_and(signed_url::is_limited);
             match response.status() {
                 StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
                     return Ok(Opened { response, host, slow });
@@ -63,7 +60,6 @@ impl Upstream {
                     uri = self.admit(next.map_err(|source| UpstreamError::RedirectMalformed { host, source })?)?;
                 }
                 StatusCode::FORBIDDEN => return Err(FollowError::Stale(refused(host, response, budget).await)),
-                StatusCode::NOT_FOUND => return Err(UpstreamError::NotFound { host, message: None }.into()),
                 _ => return Err(refused(host, response, budget).await.into()),
             }
         }
@@ -153,12 +149,10 @@ pub(super) fn location(response: &Response<Body>) -> Result<&str, UriError> {
 /// Only the code of OSS' error document is taken: its message may repeat the signed text.
 async fn refused(host: String, response: Response<Body>, budget: &Budget) -> UpstreamError {
     let status = response.status();
-    let plain = |text: &str| text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let request_id = response.headers().get(X_OSS_REQUEST_ID).and_then(|value| value.to_str().ok());
-    let request_id = request_id.filter(|id| plain(id)).map(str::to_owned);
+    let request_id = headers::oss_request_id(response.headers()).map(str::to_owned);
     let text = error_text(response, budget).await.unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map(|(code, _)| code);
-    let code = code.filter(|code| plain(code)).unwrap_or_default().to_owned();
+    let code = code.filter(|code| headers::is_word(code)).unwrap_or_default().to_owned();
     UpstreamError::BucketRefused { host, status, code, request_id }
 }

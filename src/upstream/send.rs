@@ -13,6 +13,7 @@ use super::{Place, Upstream, UpstreamError};
 use crate::http::Body;
 use crate::http::body::{collect_limited, empty};
 use crate::http::client::{Client, ClientError};
+use crate::http::headers;
 use crate::http::origin::{Origin, SafeUri};
 use crate::oci::error_body::{self, UpstreamMessage};
 use crate::oci::{RegistryHost, Scope};
@@ -148,8 +149,7 @@ impl Upstream {
         let host = request.uri().host().unwrap_or_default().to_owned();
         let result = client.send(request, budget.head_limit()).await;
         if let Ok(response) = &result {
-            let request_id = response.headers().get("x-oss-request-id").and_then(|id| id.to_str().ok());
-            calls::made(target.as_str(), &host, request_id, begin.elapsed());
+            calls::made(target.as_str(), &host, headers::oss_request_id(response.headers()), begin.elapsed());
         }
         let outcome = match &result {
             Ok(response) if response.status().is_server_error() || throttled(response) => Outcome::Failed,

@@ -7,7 +7,6 @@
 //! Only a layer read whole is a sign that others will follow: who reads ranges, or nothing, has no such plan. What nobody
 //! asks for is dropped, and what fails is left to the request that needs it.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use tracing::Instrument;
 
 use super::blob::Beginning;
 use super::document::Descriptor;
+use super::line::{InLine, Line};
 use super::plan::FIRST;
 use super::range::RangeRequest;
 use super::send::Budget;
@@ -26,7 +26,8 @@ use crate::error::chain;
 use crate::http::{Body, signed_url};
 use crate::oci::{Digest, Resource};
 
-/// How long a layer that was begun waits for its client, who asks when one of the layers before it has been put away.
+/// How long a layer that was begun waits for its client, once the layer is over for whose end it was begun: until then
+/// the client reads, and then it puts away what it has read.
 const UNUSED: Duration = Duration::from_secs(10);
 
 /// A layer of a manifest that a client was given.
@@ -36,6 +37,9 @@ pub(super) struct Turn {
     size: u64,
     /// The layer whose turn comes when this one is over.
     then: Option<Digest>,
+    /// All layers of the image, and which of them this is.
+    line: Arc<Line>,
+    number: usize,
     state: Mutex<State>,
 }
 
@@ -48,6 +52,9 @@ enum State {
     /// A client has asked for it.
     Asked,
 }
+
+/// Held while the layer is read for whose end another was begun, and told when it was read to its end.
+pub(super) type Predecessor = oneshot::Sender<()>;
 
 impl Turn {
     fn state(&self) -> MutexGuard<'_, State> {
@@ -68,10 +75,17 @@ impl Upstream {
     /// Notes in which order the large ones of these blobs will be asked for.
     pub(super) fn line_up(&self, place: &Place, blobs: &[Descriptor]) {
         let large: Vec<_> = blobs.iter().filter(|blob| blob.size > FIRST).collect();
+        let line = Arc::<Line>::default();
         for (number, layer) in large.iter().enumerate() {
             let then = large.get(number + LAYERS_AT_ONCE).map(|layer| layer.digest.clone());
-            let turn = Arc::new(Turn { size: layer.size, then, state: Mutex::new(State::Open) });
-            self.parts.memory.turns.keep(self.key(place, &layer.digest), turn, 1);
+            let key = self.key(place, &layer.digest);
+            // One that is on its way, for this image or another, stays what it is.
+            if self.parts.memory.turns.find(&key).is_some_and(|turn| matches!(*turn.state(), State::Begun(_))) {
+                continue;
+            }
+            let (line, state) = (Arc::clone(&line), Mutex::new(State::Open));
+            let turn = Arc::new(Turn { size: layer.size, then, line, number, state });
+            self.parts.memory.turns.keep(key, turn, 1);
         }
     }
 
@@ -92,7 +106,7 @@ impl Upstream {
         let turn = self.parts.memory.turns.find(&key)?;
         let url = self.parts.memory.urls.find(&key)?.uri;
         let limited = url.query().is_some_and(signed_url::is_limited);
-        let slow = limited || self.far.load(Ordering::Relaxed);
+        let slow = limited || self.bucket_is_far();
         (slow && self.blobs.connections > 1).then_some((turn.size, limited))
     }
 
@@ -101,26 +115,37 @@ impl Upstream {
         self.parts.memory.turns.find(&self.key(place, digest))?.then.clone()
     }
 
-    /// Begins a layer that nobody has asked for yet. Needs a runtime.
-    pub(super) fn begin_turn(self: &Arc<Self>, place: &Place, digest: &Digest) {
-        let Some(turn) = self.parts.memory.turns.find(&self.key(place, digest)) else { return };
+    /// The place of a layer that is being read among those of its image.
+    pub(super) fn in_line(&self, place: &Place, digest: &Digest) -> Option<InLine> {
+        let turn = self.parts.memory.turns.find(&self.key(place, digest))?;
+        Some(turn.line.join(turn.number))
+    }
+
+    /// Begins a layer that nobody has asked for yet, for the end of one that is being read. Needs a runtime.
+    ///
+    /// It is dropped when that one is given up, or some time after that one's end.
+    pub(super) fn begin_turn(self: &Arc<Self>, place: &Place, digest: &Digest) -> Option<Predecessor> {
+        let turn = self.parts.memory.turns.find(&self.key(place, digest))?;
         let (promise, answer) = oneshot::channel();
         {
             let mut state = turn.state();
             if !matches!(*state, State::Open) {
-                return;
+                return None;
             }
             *state = State::Begun(answer);
         }
         let (resource, headers) = (Resource::Blob(digest.clone()), HeaderMap::new());
         let pull = Pull { place: place.clone(), resource, head: false, headers };
         let (upstream, digest) = (Arc::clone(self), digest.clone());
+        let (predecessor, its_end) = oneshot::channel();
         let begin = async move {
             match upstream.begin(&pull, &digest).await {
                 Ok(Some(answer)) => {
                     // A client who has left meanwhile needs none.
                     promise.send(answer).ok();
-                    tokio::time::sleep(UNUSED).await;
+                    if its_end.await.is_ok() {
+                        tokio::time::sleep(UNUSED).await;
+                    }
                 }
                 Ok(None) => drop(promise),
                 Err(error) => {
@@ -131,6 +156,7 @@ impl Upstream {
             turn.give_up();
         };
         tokio::spawn(begin.in_current_span());
+        Some(predecessor)
     }
 
     /// The whole of a layer, as it is answered, with its parts on the way into memory; `None` where there is none left.
@@ -144,7 +170,7 @@ impl Upstream {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
 
     use http::Response;
     use tokio::sync::oneshot;
@@ -155,7 +181,8 @@ mod tests {
     #[test]
     fn what_was_begun_and_not_asked_for_is_dropped_and_may_be_begun_again() {
         let (promise, answer) = oneshot::channel();
-        let turn = Turn { size: 1, then: None, state: Mutex::new(State::Begun(answer)) };
+        let state = Mutex::new(State::Begun(answer));
+        let turn = Turn { size: 1, then: None, line: Arc::default(), number: 0, state };
         turn.give_up();
         assert!(matches!(*turn.state(), State::Open));
         assert!(promise.send(Response::new(empty())).is_err(), "the answer is still held");

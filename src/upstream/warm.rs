@@ -22,8 +22,6 @@ use crate::oci::RegistryHost;
 pub(super) const LAYERS_AT_ONCE: usize = 3;
 /// Registry hosts of one instance that are connected to at start: a public and a VPC domain.
 const MOST_HOSTS: usize = 2;
-/// A host whose head takes this long is far away: more than a data centre, less than the next region.
-pub(super) const FAR: Duration = Duration::from_millis(8);
 
 /// How long pulls count as recent: nodes pull in bursts, the containers of one rollout within minutes.
 const RECENT: Duration = Duration::from_mins(15);
@@ -76,8 +74,9 @@ impl Upstream {
 
     /// Opens connections for an image whose manifest a client is about to be given.
     pub(super) fn warm_for_layers(&self, place: &Place) {
-        let far = self.far.load(Ordering::Relaxed);
-        let width = self.learnt().map_or(if far { self.blobs.connections } else { 1 }, |learnt| learnt.width());
+        let far = self.to_registry.is_far().unwrap_or(false);
+        let guess = if self.bucket_is_far() { self.blobs.connections } else { 1 };
+        let width = self.learnt().map_or(guess, |learnt| learnt.width());
         let bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(bucket) = bucket {
             self.parts.blob_client.warm(&bucket, LAYERS_AT_ONCE * width);
@@ -100,8 +99,13 @@ impl Upstream {
             last => *last = Some((host.clone(), Instant::now())),
         }
         drop(last);
-        self.far.store(took >= FAR, Ordering::Relaxed);
+        self.to_registry.note(host.as_str(), took);
         self.multiplexed.store(version == Version::HTTP_2, Ordering::Relaxed);
+    }
+
+    /// Whether the bucket is far away; before it has answered, it is taken to be where the registry is.
+    pub(super) fn bucket_is_far(&self) -> bool {
+        self.to_bucket.is_far().or_else(|| self.to_registry.is_far()).unwrap_or(false)
     }
 
     /// Remembers where blobs come from.

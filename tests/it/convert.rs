@@ -52,6 +52,7 @@ fn keys_without_effect_are_named_with_the_reason_and_secrets_are_not_printed() {
             "{key}\n{text}"
         );
     }
+    assert!(!text.contains("on this machine") && !text.contains("expiringThreshold"), "{text}");
     assert!(!text.contains("example-key-secret") && text.contains("customAccessKeySecretFile: /"), "{text}");
 }
 

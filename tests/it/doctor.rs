@@ -1,5 +1,8 @@
 //! `doctor`: what it says of a chain that works, and of each way in which one does not.
 
+mod containerd;
+mod daemon;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -36,20 +39,29 @@ async fn doctor_at(node: &Node, listen: SocketAddr, admin: SocketAddr, more: &[&
 /// With our entries where containerd would look for them, unless the test says where it looks.
 async fn run(config: &Path, listen: SocketAddr, admin: SocketAddr, more: &[&str]) -> Output {
     let certs = tempfile::tempdir().unwrap();
-    let node = |command: &[&str]| {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_acr-pull-proxy"));
-        program.env_clear().args(command).arg("--config").arg(config);
-        program.args(["--listen", &listen.to_string(), "--admin", &admin.to_string()]);
-        program
-    };
-    let mut doctor = node(&["doctor"]);
+    let mut doctor = program(&["doctor"], config, listen, admin);
     doctor.args(more);
     if !more.iter().any(|argument| ["--certs-dir", "--containerd-config"].contains(argument)) {
-        let installed = node(&["hosts", "install"]).arg("--certs-dir").arg(certs.path()).output().unwrap();
+        let mut install = program(&["hosts", "install"], config, listen, admin);
+        let installed = install.arg("--certs-dir").arg(certs.path()).output().unwrap();
         assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
         doctor.arg("--certs-dir").arg(certs.path());
     }
     tokio::task::spawn_blocking(move || doctor.output().unwrap()).await.unwrap()
+}
+
+fn program(command: &[&str], config: &Path, listen: SocketAddr, admin: SocketAddr) -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_acr-pull-proxy"));
+    program.env_clear().args(command).arg("--config").arg(config);
+    program.args(["--listen", &listen.to_string(), "--admin", &admin.to_string()]);
+    program
+}
+
+/// It on this node with these arguments and no others, to be run in another way.
+fn command(node: &Node, more: &[&str]) -> Command {
+    let mut program = program(&["doctor"], &node.daemon.config_file(), node.daemon.listen, node.daemon.admin);
+    program.args(more);
+    program
 }
 
 /// The findings, and whether all was well.
@@ -72,6 +84,11 @@ fn read(node: &Node, output: &Output) -> (bool, Vec<Value>) {
 fn find<'a>(findings: &'a [Value], step: &str) -> &'a Value {
     let found = findings.iter().find(|finding| finding["step"].as_str().unwrap().starts_with(step));
     found.unwrap_or_else(|| panic!("no '{step}' in {findings:#?}"))
+}
+
+/// Bound and let go of again: nobody listens there.
+fn free_port() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 fn image() -> String {
@@ -163,6 +180,14 @@ async fn a_token_for_somebody_else_is_found_before_sts_is_asked() {
     let causes: Vec<_> = found.iter().filter(|finding| finding["step"] == "token file").collect();
     assert_eq!(causes.len(), 3, "{causes:#?}");
     assert!(causes[0]["fix"].as_str().unwrap().contains("audience: sts.aliyuncs.com"));
+    // A good token, of an account that `policy` writes no trust policy for.
+    let claims = directory.oidc_claims(setup::SUBJECT, node.cloud.clock().now(), jiff::SignedDuration::from_hours(1));
+    std::fs::write(node.cloud.oidc_token_file(), directory.sign_oidc_token(&claims)).unwrap();
+    let (ok, found) = findings(&node, &["--namespace", "registry", "--service-account", "puller"]).await;
+    let strange = found.iter().filter(|finding| finding["outcome"] == "warning").collect::<Vec<_>>();
+    assert!(ok && strange.len() == 1 && strange[0]["step"] == "token file", "{strange:#?}");
+    assert!(strange[0]["text"].as_str().unwrap().contains("system:serviceaccount:registry:puller"), "{strange:#?}");
+    assert!(strange[0]["fix"].as_str().unwrap().contains("--service-account"), "{strange:#?}");
     std::fs::remove_file(node.cloud.oidc_token_file()).unwrap();
     let (_, found) = findings(&node, &[]).await;
     assert!(find(&found, "token file")["text"].as_str().unwrap().contains("cannot be read"));
@@ -230,8 +255,7 @@ async fn a_clock_that_is_wrong_is_a_warning_with_its_size() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_daemon_the_cloud_is_examined_all_the_same() {
     let node = node(Method::Rrsa).await;
-    // Bound and let go of again: nobody listens there.
-    let port: SocketAddr = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let port = free_port();
     let (ok, found) = read(&node, &doctor_at(&node, port, node.daemon.admin, &["--output", "json"]).await);
     assert!(!ok);
     assert_eq!(find(&found, "GetAuthorizationToken")["outcome"], "ok");
@@ -240,31 +264,6 @@ async fn without_a_daemon_the_cloud_is_examined_all_the_same() {
     // Another program at the address of pulls is told from ours: here, our own admin address.
     let (_, found) = read(&node, &doctor_at(&node, node.daemon.admin, port, &["--output", "json"]).await);
     assert!(find(&found, "daemon")["text"].as_str().unwrap().contains("not as this daemon does"));
-    node.finish().await;
-}
-
-/// Check 17 (`tests/it/peers.rs`).
-#[tokio::test(flavor = "multi_thread")]
-async fn a_containerd_that_does_not_ask_the_daemon_is_found_out() {
-    let node = node(Method::Rrsa).await;
-    let empty = tempfile::tempdir().unwrap();
-    let (ok, found) = findings(&node, &["--certs-dir", empty.path().to_str().unwrap()]).await;
-    let entry = find(&found, "hosts.toml");
-    assert!(!ok && entry["fix"].as_str().unwrap().contains("hosts install"), "{entry}");
-    let mirrors = "[plugins.\"io.containerd.grpc.v1.cri\".registry.mirrors.\"a.b\"]\n  endpoint = [\"http://c\"]\n";
-    let both =
-        format!("version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry]\n  config_path = \"/x\"\n{mirrors}");
-    let config = empty.path().join("config.toml");
-    for (text, part) in [
-        ("version = 2\n", "no config_path"),
-        ("version = 2\ndisabled_plugins = [\"cri\"]\n", "without its CRI plugin"),
-        (both.as_str(), "with which its CRI plugin does not load"),
-    ] {
-        std::fs::write(&config, text).unwrap();
-        let (ok, found) = findings(&node, &["--containerd-config", config.to_str().unwrap()]).await;
-        let containerd = find(&found, "containerd");
-        assert!(!ok && containerd["text"].as_str().unwrap().contains(part), "{containerd}");
-    }
     node.finish().await;
 }
 

@@ -162,6 +162,7 @@ fn below_a_directory_that_is_named_nothing_else_need_be_writable() {
     assert!(place.path("certs.d/.acr-pull-proxy/hosts.json").exists(), "the record is beside the entries");
     assert!(run("uninstall").status.success());
     assert_eq!(place.files(), before);
+    assert!(!place.path("certs.d/.acr-pull-proxy").exists(), "nothing is left");
 }
 
 #[test]

@@ -3,7 +3,6 @@
 //! The binary is built by `tests/image/build`, which `tests/run` calls; where it is missing, these tests fail.
 
 mod assemble;
-mod dns;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,6 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::support::client::Mirror;
 use crate::support::containerd::Containerd;
+use crate::support::dns::NameServer;
 use crate::support::{DOMAIN, LIMIT, POLL, REPOSITORY, TAG, cri};
 use assemble::assemble;
 
@@ -65,15 +65,27 @@ fn the_image_says_what_the_package_says() {
     assert!(dockerfile.contains(&version) && dockerfile.contains(&toolchain), "{version} {toolchain}");
 }
 
+#[test]
+fn the_architecture_that_is_asked_for_is_the_one_that_is_built() {
+    let dockerfile = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Dockerfile")).unwrap();
+    let arguments: Vec<_> = dockerfile.lines().filter_map(|line| line.trim().strip_prefix("ARG ")).collect();
+    assert!(arguments.contains(&"TARGETARCH"), "{arguments:?}");
+    // In a stage a value here would stand over the builder's (docker/buildx#510), and every image be for one architecture.
+    let automatic = |argument: &&&str| argument.starts_with("TARGET") || argument.starts_with("BUILD");
+    assert!(arguments.iter().filter(automatic).all(|argument| !argument.contains('=')), "{arguments:?}");
+    assert!(dockerfile.contains("readelf --file-header /out/acr-pull-proxy"), "the binary is held against it");
+    assert!(dockerfile.contains("*) echo \"no image is built for"), "another architecture is refused");
+}
+
 /// Check 19 (`tests/it/peers.rs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_pulls_through_the_daemon_in_its_image() {
     let cloud = CloudSim::start().await.expect("a cloud");
     let image = Image::random(2, 256 * 1024, 9);
     cloud.push(setup::INSTANCE, REPOSITORY, TAG, &image).expect("pushed");
-    dns::serve(NAMES[0]);
+    let names = NameServer::start(NAMES[0]);
     let containerd = Containerd::start().await;
-    let container = Container::start(&containerd, &cloud).await;
+    let container = Container::start(&containerd, &cloud, &names).await;
     containerd.send_pulls_to(DOMAIN, &format!("http://{}", container.listen));
     let pulled = cri::pull_image(&containerd.socket(), &format!("{DOMAIN}/{REPOSITORY}:{TAG}")).await;
     assert!(pulled.is_ok(), "{pulled:?}\n{}", container.log());
@@ -87,7 +99,7 @@ struct Container {
 }
 
 impl Container {
-    async fn start(containerd: &Containerd, cloud: &CloudSim) -> Self {
+    async fn start(containerd: &Containerd, cloud: &CloudSim, names: &NameServer) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let archive = built_elsewhere().unwrap_or_else(|| {
             let archive = dir.path().join("image.tar");
@@ -98,7 +110,7 @@ impl Container {
         assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
 
         let [listen, admin] = [free_address(), free_address()];
-        furnish(dir.path(), cloud, &cloud.node_config_at(Method::Rrsa, &listen, &admin));
+        furnish(dir.path(), cloud, names, &cloud.node_config_at(Method::Rrsa, &listen, &admin));
         // Not `--net-host`, which would bring this machine's own resolv.conf and hosts along.
         let network = format!("network:/proc/{}/ns/net", std::process::id());
         let mut arguments: Vec<_> = ["run", "--rm", "--read-only", "--with-ns", &network].map(str::to_owned).into();
@@ -155,7 +167,7 @@ const FILES: [(&str, &str); 5] = [
 
 /// Writes them. The cloud is found by name, half of it by DNS and half by /etc/hosts, since a static binary has to be
 /// shown to resolve both.
-fn furnish(dir: &Path, cloud: &CloudSim, config: &str) {
+fn furnish(dir: &Path, cloud: &CloudSim, names: &NameServer, config: &str) {
     let mut config = config.to_owned();
     for (file, path) in [("ca.pem", cloud.ca_file()), ("token", cloud.oidc_token_file())] {
         fs::copy(&path, dir.join(file)).unwrap();
@@ -169,7 +181,7 @@ fn furnish(dir: &Path, cloud: &CloudSim, config: &str) {
         config = config.replace(&by_address, &by_name);
     }
     fs::write(dir.join("config.yaml"), config).unwrap();
-    fs::write(dir.join("resolv.conf"), format!("nameserver {}\n", dns::ADDRESS)).unwrap();
+    fs::write(dir.join("resolv.conf"), format!("nameserver {}\n", names.address)).unwrap();
     fs::write(dir.join("hosts"), format!("127.0.0.1 localhost {}\n", NAMES[1])).unwrap();
     let readable = Command::new("chmod").args(["-R", "a+rX"]).arg(dir).status();
     assert!(readable.unwrap().success());

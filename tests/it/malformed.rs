@@ -1,7 +1,8 @@
 //! What no proper client sends: ten thousand malformed requests, requests smuggled behind others, senders that never come
 //! to an end, and a daemon without descriptors. None of it reaches the cloud, takes memory for good, or ends the daemon.
 
-mod shapes;
+mod http2;
+pub(crate) mod shapes;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use cloudsim::journal::Service;
 use cloudsim::{CloudSim, Method};
 use futures_util::{StreamExt, stream};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
@@ -65,26 +66,31 @@ async fn ten_thousand_malformed_requests_change_nothing() {
 async fn send(address: SocketAddr, count: usize) -> usize {
     let numbers = stream::iter(0..count);
     let answered = numbers.map(|number| async move {
-        let shape = &SHAPES[number % SHAPES.len()];
-        let bytes = (shape.bytes)(number);
-        let finish = match shape.answer {
-            Answer::Refused | Answer::Exactly([_, ..]) => Finish::WithAnswer,
-            Answer::RefusedOrSilence | Answer::Exactly([]) | Answer::Http2 => Finish::AtOnce,
-        };
-        let answer =
-            timeout(LIMIT, exchange(address, &bytes, finish)).await.unwrap_or_else(|_| panic!("{}: open", shape.name));
-        let text = String::from_utf8_lossy(&answer);
-        let statuses = statuses(&text);
-        let good = match shape.answer {
-            Answer::Refused => statuses.len() == 1 && (400..500).contains(&statuses[0]),
-            Answer::RefusedOrSilence => statuses.iter().all(|status| (400..500).contains(status)) && statuses.len() < 2,
-            Answer::Exactly(expected) => statuses == expected,
-            Answer::Http2 => !text.contains("HTTP/1.1"),
-        };
-        assert!(good, "{}: {statuses:?}\n{text}", shape.name);
-        assert!(!statuses.contains(&401) && !text.to_lowercase().contains("www-authenticate"), "{}", shape.name);
+        send_one(TcpStream::connect(address).await.unwrap(), number).await;
     });
     answered.buffer_unordered(AT_ONCE).count().await
+}
+
+/// Sends the `number`th request on a connection of its own, which has to be answered as its shape says.
+pub(crate) async fn send_one(stream: impl AsyncRead + AsyncWrite + Unpin, number: usize) {
+    let shape = &SHAPES[number % SHAPES.len()];
+    let bytes = (shape.bytes)(number);
+    let finish = match shape.answer {
+        Answer::Refused | Answer::Exactly([_, ..]) => Finish::WithAnswer,
+        Answer::RefusedOrSilence | Answer::Exactly([]) | Answer::Http2 => Finish::AtOnce,
+    };
+    let answer =
+        timeout(LIMIT, exchange(stream, &bytes, finish)).await.unwrap_or_else(|_| panic!("{}: open", shape.name));
+    let text = String::from_utf8_lossy(&answer);
+    let statuses = statuses(&text);
+    let good = match shape.answer {
+        Answer::Refused => statuses.len() == 1 && (400..500).contains(&statuses[0]),
+        Answer::RefusedOrSilence => statuses.iter().all(|status| (400..500).contains(status)) && statuses.len() < 2,
+        Answer::Exactly(expected) => statuses == expected,
+        Answer::Http2 => !text.contains("HTTP/1.1"),
+    };
+    assert!(good, "{}: {statuses:?}\n{text}", shape.name);
+    assert!(!statuses.contains(&401) && !text.to_lowercase().contains("www-authenticate"), "{}", shape.name);
 }
 
 /// When the sender says that no more comes. To the daemon, a client that says so before it has an answer has left.
@@ -99,10 +105,10 @@ enum Finish {
 }
 
 /// Sends bytes as they are, and reads until the daemon closes.
-async fn exchange(address: SocketAddr, bytes: &[u8], finish: Finish) -> Vec<u8> {
-    let mut stream = TcpStream::connect(address).await.unwrap();
+async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8], finish: Finish) -> Vec<u8> {
     // The daemon may answer and close before it has read everything.
     stream.write_all(bytes).await.ok();
+    stream.flush().await.ok();
     let mut answer = Vec::new();
     if finish == Finish::WithAnswer {
         while !answer.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -160,7 +166,8 @@ async fn what_follows_a_body_is_never_a_request() {
     ] {
         for body in [inner.clone(), format!("0\r\n\r\n{inner}"), format!("{length:x}\r\n{inner}\r\n0\r\n\r\n{inner}")] {
             let request = format!("GET /v2/ HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n{body}");
-            let answer = exchange(node.daemon.listen, request.as_bytes(), Finish::Never).await;
+            let stream = TcpStream::connect(node.daemon.listen).await.unwrap();
+            let answer = exchange(stream, request.as_bytes(), Finish::Never).await;
             let answers = statuses(&String::from_utf8_lossy(&answer));
             assert_eq!(answers, [400], "{head}");
         }
@@ -225,7 +232,8 @@ async fn without_descriptors_it_waits_and_goes_on_when_there_are_some() {
     assert!(used < 30, "{used}0 ms of processor time in a second of waiting");
     drop(crowd);
     let request = format!("GET /v2/?ns={DOMAIN} HTTP/1.1\r\nHost: x\r\n\r\n");
-    let answer = timeout(LIMIT, exchange(daemon.listen, request.as_bytes(), Finish::WithAnswer)).await.unwrap();
+    let stream = TcpStream::connect(daemon.listen).await.unwrap();
+    let answer = timeout(LIMIT, exchange(stream, request.as_bytes(), Finish::WithAnswer)).await.unwrap();
     assert_eq!(statuses(&String::from_utf8_lossy(&answer)), [200]);
     daemon.stop();
 }

@@ -5,7 +5,9 @@
 //! needs it, holds what is kept against the overlays.
 
 mod schema;
+mod started;
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,6 +27,9 @@ const BUILT: [(&str, &str); 5] = [
 
 /// The oldest version that is still met on nodes, and the newest.
 const VERSIONS: [&str; 2] = ["v1.28", "v1.37"];
+
+/// What is needed; neither a Secret nor a right is.
+const KINDS: [&str; 5] = ["DaemonSet", "ConfigMap", "ServiceAccount", "PodMonitor", "PrometheusRule"];
 
 /// The definitions of the kinds that come from the Prometheus Operator.
 const OPERATOR: &str = "prometheus-operator";
@@ -86,12 +91,45 @@ fn every_object_is_what_the_api_accepts() {
 }
 
 #[test]
+fn every_component_is_among_what_is_built() {
+    let everything = fs::read_to_string(path("tests/data/daemonset/everything/kustomization.yaml")).unwrap();
+    for component in fs::read_dir(path("daemonset/components")).unwrap() {
+        let name = component.unwrap().file_name().into_string().unwrap();
+        assert!(everything.contains(&format!("/components/{name}\n")), "{name}");
+    }
+    let kinds: HashSet<_> =
+        BUILT.iter().flat_map(|(name, _)| kept(name)).map(|object| object["kind"].clone()).collect();
+    for kind in KINDS {
+        assert!(kinds.contains(&Value::from(kind)), "no {kind} was held against its schema");
+    }
+}
+
+/// The user of the image, which is the one of the pods: two daemons of one node share an address only so.
+fn user() -> u64 {
+    let dockerfile = fs::read_to_string(path("Dockerfile")).unwrap();
+    let user = dockerfile.lines().find_map(|line| line.strip_prefix("USER ")).expect("a user");
+    let (user, group) = user.split_once(':').expect("a group");
+    assert_eq!(user, group);
+    user.parse().expect("a number")
+}
+
+#[test]
+fn nobody_else_is_the_user_of_the_daemon() {
+    // Users of nodes and of images that are in wide use: nobody, distroless' nonroot, the first of those people add.
+    assert!(![0, 1000, 1001, 10_000, 10_001, 65_532, 65_534].contains(&user()));
+    let token_group = format!("--token-group={}", user());
+    for container in ["initContainers", "containers"] {
+        let arguments = items(&pod("everything")[container].as_array().unwrap().last().unwrap()["args"]);
+        assert!(arguments.contains(&token_group.as_str().into()), "{container}");
+    }
+}
+
+#[test]
 fn nothing_holds_a_secret_or_a_right() {
-    let kinds = ["DaemonSet", "ConfigMap", "ServiceAccount", "PodMonitor", "PrometheusRule"];
     for (name, _) in BUILT {
         for object in kept(name) {
             let kind = object["kind"].as_str().unwrap_or_default();
-            assert!(kinds.contains(&kind), "{name}: {kind} is neither needed nor harmless");
+            assert!(KINDS.contains(&kind), "{name}: {kind} is neither needed nor harmless");
             // Names of credentials' places are no credentials; anything that could carry one is.
             let text = object.to_string();
             for word in ["secretKeyRef", "secretRef", "secretName", "imagePullSecrets", "LTAI", "customAccessKey:"] {
@@ -134,13 +172,15 @@ fn the_pod_asks_for_nothing_but_the_network_and_its_directories() {
             assert!(container["ports"].is_null(), "two pods of one node could not be scheduled: {container:#}");
             let writable = items(&container["volumeMounts"]).into_iter().filter(|mount| mount["readOnly"] != true);
             for mount in writable {
-                assert_eq!(container["name"], "hosts", "{mount}");
+                assert!(container["name"].as_str().is_some_and(|name| name.starts_with("hosts")), "{mount}");
                 let token = name == "everything" && mount["name"] == "client-token";
                 assert!(mount["name"] == "certs" || token, "{mount}");
             }
         }
-        for container in items(&pod["containers"]) {
+        for container in items(&pod["containers"]).iter().filter(|container| container["name"] != "hosts-watch") {
             assert_eq!(container["securityContext"]["runAsNonRoot"], true, "{name}");
+            let context = &container["securityContext"];
+            assert_eq!((&context["runAsUser"], &context["runAsGroup"]), (&user().into(), &user().into()), "{name}");
         }
     }
 }
@@ -168,6 +208,14 @@ fn the_daemon_is_there_before_the_cluster_is_and_is_replaced_without_a_gap() {
             // A loopback address can only be asked from the node itself.
             let loopback = name != "everything";
             assert_eq!(get["host"] == "127.0.0.1", loopback, "{name}: {probe}");
+        }
+        // A daemon that hangs holds pulls until it is gone, and drains nothing.
+        let live = &serve["livenessProbe"];
+        assert_eq!(live["terminationGracePeriodSeconds"], 1);
+        let number = |key: &str| live[key].as_u64().unwrap();
+        assert!(number("periodSeconds") * number("failureThreshold") + number("timeoutSeconds") <= 20, "{live}");
+        for container in [items(&pod["initContainers"]), items(&pod["containers"])].concat() {
+            assert_eq!(container["terminationMessagePolicy"], "FallbackToLogsOnError", "{container:#}");
         }
     }
 }
@@ -198,37 +246,16 @@ fn a_changed_configuration_is_rolled_out() {
 
 #[test]
 fn strict_metrics_and_the_client_token_are_added_by_their_components_only() {
-    let strict = |name: &str| items(&pod(name)["initContainers"][0]["args"]).contains(&"--strict".into());
-    assert!(strict("everything") && !strict("rrsa"));
-    let mounts = |name: &str| serde_json::to_string(&pod(name)).unwrap().matches("client-token").count();
-    assert_eq!((mounts("everything"), mounts("rrsa")), (3, 0), "a volume, mounted in both containers");
-    let text = serde_json::to_string(&kept("everything")).unwrap();
-    assert!(text.contains("ACR_PULL_PROXY_ADMIN") && text.contains("$(HOST_IP):7081"));
-}
-
-#[test]
-fn the_init_container_sends_containerd_to_the_daemon_and_the_cleanup_takes_that_back() {
-    let node = tempfile::tempdir().unwrap();
-    let run = |name: &str| {
-        let arguments = items(&pod(name)["initContainers"][0]["args"]);
-        let arguments = arguments.iter().filter_map(Value::as_str);
-        // Whoever runs this may not give a file to another group.
-        let arguments = arguments.filter(|word| !word.starts_with("--token-group"));
-        let arguments = arguments.map(|word| word.replace("/host/certs.d", &node.path().display().to_string()));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_acr-pull-proxy"));
-        command.env_clear().args(arguments);
-        command.env("ACR_PULL_PROXY_CONFIG", path("daemonset/overlays/rrsa/config.yaml"));
-        let output = command.output().expect("the daemon");
-        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
-    };
-    let file = node.path().join("demo-registry.cn-hangzhou.cr.aliyuncs.com/hosts.toml");
-    run("rrsa");
-    let lax = fs::read_to_string(&file).expect("hosts.toml");
-    assert!(lax.contains("[host.\"http://127.0.0.1:7080\"]"), "{lax}");
-    run("rrsa");
-    assert_eq!(fs::read_to_string(&file).expect("hosts.toml"), lax, "a second start changes nothing");
-    run("everything");
-    assert_ne!(fs::read_to_string(&file).expect("hosts.toml"), lax, "strict");
-    run("cleanup");
-    assert!(!file.exists());
+    let count = |name: &str, word: &str| serde_json::to_string(&pod(name)).unwrap().matches(word).count();
+    assert_eq!((count("everything", "\"--strict\""), count("rrsa", "--strict")), (2, 0), "whoever writes hosts.toml");
+    let mounts = |name: &str| count(name, "client-token");
+    assert_eq!((mounts("everything"), mounts("rrsa")), (4, 0), "a volume, mounted in each container");
+    // Who asks the daemon asks where it answers.
+    let pod = pod("everything");
+    for container in [items(&pod["initContainers"]), items(&pod["containers"])].concat() {
+        let admin = serde_json::json!({ "name": "ACR_PULL_PROXY_ADMIN", "value": "$(HOST_IP):7081" });
+        let environment = items(&container["env"]);
+        let at = environment.iter().position(|variable| *variable == admin).expect("the admin address");
+        assert!(environment[..at].iter().any(|variable| variable["name"] == "HOST_IP"), "named before it is used");
+    }
 }

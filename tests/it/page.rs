@@ -13,6 +13,7 @@ use cloudsim::ram::setup::{CLUSTER_ROLE, INSTANCE, PULL_ROLE};
 use cloudsim::{CloudSim, Method};
 use serde_json::Value;
 
+use crate::support::daemon::Daemon;
 use crate::support::node::{self, get};
 use crate::support::{DOMAIN, Node, REPOSITORY, TAG, blob, manifest};
 
@@ -63,6 +64,19 @@ fn pictures(url: &str, name: &str) {
             chromium(&[&file, &format!("--window-size={width},1800"), &scheme, url]);
         }
     }
+}
+
+/// The text that a browser shows of the page in a frame in which no script may run.
+async fn text_without_scripts(admin: std::net::SocketAddr) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("page.html"), get(admin, "/").await.1).unwrap();
+    let show = "<iframe src=page.html sandbox=allow-same-origin width=1280 height=900 onload=\"document.title='shown'; \
+                document.body.append(contentDocument.body.innerText)\"></iframe>";
+    let file = directory.path().join("show.html");
+    std::fs::write(&file, show).unwrap();
+    let dom = dom(&format!("file://{}", file.display()), &["--allow-file-access-from-files"]);
+    assert!(dom.contains("<title>shown</title>"), "{dom}");
+    dom.split("</iframe>").nth(1).expect("text behind the frame").to_owned()
 }
 
 /// How far the page is wider than the window, by the browser's own measure, at a width.
@@ -128,6 +142,11 @@ async fn a_healthy_node_shows_its_chain_and_its_pulls() {
     let layer = pulls.iter().find(|pull| pull["resumes"].as_u64() > Some(0)).expect("a layer that was resumed");
     assert!(layer["fromMemory"] == false && layer["outcome"] == "complete", "{layer}");
     assert_eq!(dom.matches("life-left").count() - STYLE_MENTIONS, 4, "one bar for each step: {dom}");
+    assert!(!dom.contains("<script") && !dom.contains("<noscript") && !dom.contains("javascript:"), "{dom}");
+    let text = text_without_scripts(node.daemon.admin).await;
+    for shown in ["Ready", INSTANCE, PULL_ROLE, "Registry login", " left, renewed ", "Pulls of the last minutes"] {
+        assert!(text.contains(shown), "without scripts, {shown} is missing in {text}");
+    }
     for width in WIDTHS {
         assert_eq!(overflow(node.daemon.admin, width).await, 0, "the page is wider than a window of {width}");
     }
@@ -201,4 +220,34 @@ async fn the_page_tells_whether_containerd_asks_this_daemon() {
     page_says("asks this daemon").await;
     assert!(!get(app.admin_addr(), "/").await.1.contains("has no hosts.toml"));
     app.shutdown().await;
+}
+
+/// As in a pod of the DaemonSet, with the directory of the node mounted and without.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_container_the_daemon_is_told_where_to_look_or_says_that_it_does_not_know() {
+    let cloud = CloudSim::start().await.unwrap();
+    let config = cloud.node_config(Method::WorkerRole);
+    let certs = tempfile::tempdir().unwrap();
+    for (flag, place, words) in [
+        ("--certs-dir", certs.path().to_str().unwrap(), "has no hosts.toml"),
+        ("--containerd-config", "/nowhere/config.toml", "Whether it asks this daemon is not known"),
+    ] {
+        let daemon = Daemon::with(&config, &[flag, place]).await;
+        let said = async {
+            loop {
+                let page = get(daemon.admin, "/").await.1;
+                if page.contains(words) {
+                    return page;
+                }
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        let page = tokio::time::timeout(LINE_LIMIT, said).await.unwrap_or_else(|_| panic!("'{words}' is not said"));
+        let status: Value = serde_json::from_str(&get(daemon.admin, "/status").await.1).unwrap();
+        let seen = flag == "--certs-dir";
+        assert_eq!(status["containerd"]["unseen"].is_null(), seen, "{status:#}");
+        assert_eq!(status["containerd"]["domains"][0]["good"] == false, seen, "{status:#}");
+        assert_eq!(page.contains("name containerd&#39;s configuration with --containerd-config"), !seen, "{page}");
+        daemon.stop();
+    }
 }

@@ -1,12 +1,21 @@
 //! `pull`: a whole image through the running daemon, and what a person reads when it does not come.
 
+use std::collections::BTreeSet;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use cloudsim::fault::{Effect, Fault};
 use cloudsim::journal::Service;
 use serde_json::Value;
 
+use crate::support::program::on_a_terminal;
 use crate::support::{DOMAIN, Node, REPOSITORY, TAG};
+
+/// Characters of the name of a bar.
+const NAME: usize = "sha256:0123456789ab".len();
+
+/// How long a blob takes where its bar is to be seen: several times the interval at which bars are drawn.
+const DRAWN: Duration = Duration::from_millis(300);
 
 async fn pull(arguments: Vec<String>) -> Output {
     let command = move || {
@@ -59,12 +68,40 @@ async fn json_names_every_blob_of_the_platform_that_was_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_bytes_are_found_out() {
+async fn wrong_bytes_are_found_out_and_who_is_to_look_for_them() {
     let node = Node::start().await;
     node.cloud.fault(Fault::on(Service::Oss, Effect::WrongBytes));
-    let output = pull(through(&node, &image(), &[])).await;
+    let output = pull(through(&node, &image(), &["--output", "json"])).await;
     assert_eq!(output.status.code(), Some(1));
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(answer["error"].as_str().unwrap().starts_with("Invalid digest. Expected sha256:"), "{answer}");
+    assert!(answer["who"] == "network" && answer["next"].as_str().unwrap().starts_with("pull again"), "{answer}");
     node.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bar_for_each_blob_on_a_terminal_and_none_is_left_at_the_end() {
+    let node = Node::start().await;
+    // Slow enough that a bar is drawn before the blob is there.
+    node.cloud.fault(Fault::on(Service::Oss, Effect::Delay(DRAWN)));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_acr-pull-proxy"));
+    command.env_clear().env("NO_COLOR", "1").arg("pull").args(through(&node, &image(), &[]));
+    let (code, text) = tokio::task::spawn_blocking(move || on_a_terminal(&command)).await.unwrap();
+    assert_eq!(code, Some(0), "{text}");
+    let bars = bars(&text);
+    let known = |name: &String| node.image.blobs.iter().any(|(digest, _)| digest.starts_with(name));
+    assert!(bars.len() == 4 && bars.iter().all(known), "{bars:?} in {text}");
+    // What is drawn is taken away again: behind the last bar, only the summary.
+    let end = text.rsplit_once("\u{1b}[").unwrap().1;
+    assert!(end.contains("pulled ") && end.contains("every digest verified") && !end.contains('['), "{end}");
+    node.finish().await;
+}
+
+/// The names of the blobs that bars were drawn for, which come before the bars.
+fn bars(text: &str) -> BTreeSet<String> {
+    let before = text.match_indices(" [").map(|(at, _)| text.split_at(at).0);
+    let names = before.map(|text| text.chars().skip(text.chars().count().saturating_sub(NAME)).collect());
+    names.collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -67,6 +67,17 @@ fn every_key_is_in_the_configuration_table_and_no_other() {
 }
 
 #[test]
+fn every_command_is_in_the_table_and_no_other() {
+    let help = Command::new(env!("CARGO_BIN_EXE_acr-pull-proxy")).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let commands = help.split("Commands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
+    // Further lines of a description are indented more.
+    let names = commands.lines().filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')));
+    let names = names.filter_map(|line| line.split(' ').next()).filter(|name| *name != "help");
+    assert_eq!(table("commands").into_keys().collect::<BTreeSet<_>>(), names.map(str::to_owned).collect());
+}
+
+#[test]
 fn every_metric_is_in_the_metrics_table_with_its_kind_and_labels() {
     let metrics = Metrics::new();
     let table = table("metrics");
@@ -105,7 +116,8 @@ fn blobs_are_handed_to_the_port_that_dfdaemon_is_given() {
     let ours = blocks::BLOB_PROXY.text();
     let port = ours.trim_end().rsplit(':').next().unwrap();
     let theirs: serde_json::Value = serde_saphyr::from_str(&blocks::DFDAEMON.text()).unwrap();
-    assert_eq!(theirs["proxy"]["server"]["port"].to_string(), port);
+    // The keys are those of Dragonfly's reference of dfdaemon.yaml, and no more than it says that it needs.
+    assert_eq!(theirs.to_string(), format!("{{\"proxy\":{{\"server\":{{\"port\":{port}}}}}}}"));
 }
 
 /// The heading's anchor, as pages of Markdown are shown with.

@@ -1,6 +1,7 @@
 //! What the daemon says about itself, read by those who will read it: Prometheus, promtool, and a log collector.
 
 mod dashboard;
+mod log;
 mod prometheus;
 
 use std::collections::BTreeSet;
@@ -10,16 +11,14 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use acr_pull_proxy::telemetry::metrics::Metrics;
+use cloudsim::Method;
 use cloudsim::fault::{Effect, Fault};
 use cloudsim::image::Image;
 use cloudsim::journal::Service;
-use cloudsim::ram::setup::{INSTANCE, PULL_ROLE};
-use cloudsim::{CloudSim, Method};
+use cloudsim::ram::setup::INSTANCE;
 use serde_json::Value;
 
 use self::prometheus::Prometheus;
-use crate::support::client::Mirror;
-use crate::support::daemon::Daemon;
 use crate::support::node::get;
 use crate::support::{DOMAIN, Node, REPOSITORY, TAG, blob, manifest};
 
@@ -157,62 +156,6 @@ async fn everything_in_the_reference_is_exported_once_it_has_something_to_say() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_pull_that_moved_content_is_one_audit_line() {
-    let mut node = Node::start().await;
-    let (digest, bytes) = node.image.blobs[0].clone();
-    node.mirror.head(&manifest(TAG)).await.expect(200);
-    node.mirror.get("/v2/").await.expect(200);
-    node.mirror.get(&manifest("v2")).await.expect(404);
-    let id = node.mirror.get(&blob(&digest)).await.expect(200).header("x-request-id").to_owned();
-    let line = node.daemon.wait_for_line(LIMIT, |line| line["target"] == "audit").await;
-    for (field, expected) in [
-        ("level", "info"),
-        ("msg", "pulled"),
-        ("instance", INSTANCE),
-        ("repository", REPOSITORY),
-        ("reference", &digest),
-        ("kind", "blob"),
-        ("outcome", "complete"),
-        ("role", PULL_ROLE),
-        ("request_id", &id),
-    ] {
-        assert_eq!(line[field], expected, "{field} in {line}");
-    }
-    assert_eq!(line["bytes"], bytes.len(), "{line}");
-    assert!(line["milliseconds"].is_u64() && line["resumes"] == 0, "{line}");
-    let lines = node.daemon.log().matches("\"target\":\"audit\"").count();
-    assert_eq!(lines, 1, "only the blob moved content:\n{}", node.daemon.log());
-    node.finish().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_storm_of_failures_is_one_line_until_somebody_looks_closer() {
-    let cloud = CloudSim::start().await.unwrap();
-    cloud.fault(Fault::on(Service::Sts, Effect::answer(http::StatusCode::SERVICE_UNAVAILABLE, "")));
-    let config = cloud.node_config(Method::WorkerRole);
-    let quiet = format!("{config}log: {{level: info}}\n");
-    let mut daemon = Daemon::as_configured(&quiet).await;
-    let mirror = Mirror::at(daemon.listen);
-    let complaints = |daemon: &Daemon| daemon.log().matches("\"msg\":\"a pull request failed\"").count();
-    for _ in 0..50 {
-        mirror.get(&manifest(TAG)).await.expect(503);
-    }
-
-    // A reload with the level at debug shows every one, without a restart.
-    std::fs::write(daemon.config_file(), format!("{config}log: {{level: debug}}\n")).unwrap();
-    daemon.signal("HUP");
-    daemon.wait_for_line(LIMIT, |line| line["msg"] == "the new configuration is in use").await;
-    // What was said before a line that has come has come too.
-    assert_eq!(complaints(&daemon), 1, "{}", daemon.log());
-    for _ in 0..5 {
-        mirror.get(&manifest(TAG)).await.expect(503);
-    }
-    let log = daemon.stop();
-    assert_eq!(log.matches("\"msg\":\"a pull request failed\"").count(), 6, "{log}");
-    assert!(log.contains("\"level\":\"debug\""));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn the_status_tells_how_each_of_the_last_pulls_ended() {
     let node = Node::with(Method::Rrsa, Image::random(1, 8 << 20, 3)).await;
     let (digest, bytes) = node.image.blobs.iter().max_by_key(|(_, bytes)| bytes.len()).unwrap().clone();
@@ -260,17 +203,4 @@ async fn until_ended(node: &Node, count: usize) -> Vec<Value> {
         }
     };
     tokio::time::timeout(LIMIT, pulls).await.expect("every pull ends")
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_blob_handed_to_the_bucket_is_in_the_audit_log_too() {
-    let cloud = CloudSim::start().await.unwrap();
-    let image = Image::random(1, 1024, 5);
-    cloud.push(INSTANCE, REPOSITORY, TAG, &image).unwrap();
-    let config = format!("{}blobs: {{mode: redirect}}\n", cloud.node_config(Method::WorkerRole));
-    let mut daemon = Daemon::start(&config).await;
-    Mirror::at(daemon.listen).get(&blob(&image.blobs[0].0)).await.expect(307);
-    let line = daemon.wait_for_line(LIMIT, |line| line["target"] == "audit").await;
-    assert_eq!((line["outcome"].as_str(), line["bytes"].as_u64()), (Some("redirected"), Some(0)), "{line}");
-    daemon.stop();
 }

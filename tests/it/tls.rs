@@ -7,6 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cloudsim::image::Image;
 use cloudsim::ram::setup;
@@ -19,9 +20,12 @@ use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::malformed::send_one;
+use crate::malformed::shapes::SHAPES;
 use crate::support::daemon::Daemon;
 use crate::support::{DOMAIN, LIMIT, REPOSITORY, TAG};
 
@@ -148,4 +152,39 @@ async fn our_own_commands_verify_it_and_a_bad_pair_of_files_is_exit_code_2() {
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{told}");
     assert!(told.contains("tls.key holds no PEM key; correct tls.certFile and tls.keyFile"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn malformed_requests_are_refused_behind_tls_too() {
+    let site = Site::start().await;
+    for number in 0..2 * SHAPES.len() {
+        send_one(site.greet(DOMAIN, &[b"http/1.1"]).await, number).await;
+    }
+    site.greet(DOMAIN, &[b"http/1.1"]).await;
+}
+
+/// What the daemon allows for a greeting, and the request behind it.
+const GREETING: Duration = Duration::from_secs(10);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_greeting_that_does_not_come_to_its_end_ends_the_connection() {
+    let site = Site::start().await;
+    let begun = Instant::now();
+    let waiting = [&b""[..], b"\x16", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"].map(|beginning| async {
+        let mut stream = TcpStream::connect(site.daemon.listen).await.unwrap();
+        stream.write_all(beginning).await.unwrap();
+        let read = timeout(2 * GREETING, stream.read_to_end(&mut Vec::new())).await;
+        read.expect("the daemon closes").ok();
+        begun.elapsed()
+    });
+    // A greeting alone is no request.
+    let greeted = async {
+        let mut stream = site.greet(DOMAIN, &[b"h2"]).await;
+        timeout(2 * GREETING, stream.read_to_end(&mut Vec::new())).await.expect("the daemon closes").ok();
+        begun.elapsed()
+    };
+    let (waited, greeted) = tokio::join!(futures_util::future::join_all(waiting), greeted);
+    for took in waited.into_iter().chain([greeted]) {
+        assert!(took >= GREETING - Duration::from_secs(1), "{took:?}");
+    }
 }

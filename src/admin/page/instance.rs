@@ -41,9 +41,12 @@ fn push_error(page: &mut String, error: &ErrorStatus, ready: bool, now: Moment) 
     let (class, heading) =
         if ready { ("problem mild", "Renewing fails; pulls still work") } else { ("problem", "Pulls fail") };
     page.push_str(&format!(
-        "<div class=\"{class}\">\n<h3>{heading}</h3>\n<p>{}: {}</p>\n",
+        "<div class=\"{class}\">\n<h3>{heading}</h3>\n<p>{}: {}</p>\n\
+         <p><strong>Likely cause:</strong> {}.</p>\n<p><strong>Who has to act:</strong> {}</p>\n",
         ago(error.at, now),
-        escape(&error.text)
+        escape(&error.text),
+        escape(error.cause),
+        escape(error.who)
     ));
     if let Some(advice) = &error.advice {
         page.push_str(&format!("<p><strong>What to do:</strong> {}.</p>\n", escape(advice)));

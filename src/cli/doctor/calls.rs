@@ -82,7 +82,7 @@ impl Visit for Call {
         match field.name() {
             "call" => value.clone_into(&mut self.call),
             "host" => value.clone_into(&mut self.host),
-            "request_id" => self.request_id = Some(value.to_owned()),
+            "cloud_request_id" => self.request_id = Some(value.to_owned()),
             _ => {}
         }
     }

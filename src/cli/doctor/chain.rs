@@ -53,7 +53,8 @@ impl<'a> Walk<'a> {
     pub(super) async fn first_credential(&self, report: &mut Report) {
         for base in &self.instance.token.chain.bases {
             if let Base::Rrsa { role, provider, token_file } = base {
-                token_file::examine(token_file, role, provider, self.tools.clock.now(), report);
+                let expected = token_file::Expected { role, provider, account: self.tools.account };
+                token_file::examine(token_file, &expected, self.tools.clock.now(), report);
             }
         }
         let endpoints = &self.tools.config.endpoints;

@@ -7,10 +7,12 @@ use http::header::AUTHORIZATION;
 use http::{Method, Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::Tools;
 use super::report::{Finding, Report};
-use crate::cli::pull::image::{Reference, pull};
+use crate::cli::pull::image::{PullError, Reference, WHOLE_STORY, pull};
 use crate::cli::pull::{Progress, from_this_node, mirror, size};
 use crate::config::{Config, client_token};
 use crate::error::diagnosis::Sign;
@@ -28,6 +30,8 @@ const LONGEST: usize = 16 << 20;
 const COUNT_TRIES: usize = 20;
 /// The pause between.
 const COUNT_PAUSE: Duration = Duration::from_millis(25);
+/// What is left to do where the daemon has said why it does not serve an image.
+const ABOVE: &str = "correct what failed above; where nothing did, look at the daemon's log, which has the whole story";
 /// The counter of all requests (contract section 5).
 const COUNTER: &str = "acr_pull_proxy_requests_total";
 
@@ -56,8 +60,7 @@ async fn serves(tools: &Tools<'_>, listen: SocketAddr, domains: &[RegistryHost],
         let response = match ask(tools, listen, &format!("/v2/?ns={domain}")).await {
             Ok(response) => response,
             Err(error) => {
-                let text = format!("nothing answers at {listen}: {}", crate::error::chain(&error));
-                report.add(Finding::failed("daemon", text, Sign::DaemonSilent));
+                report.add(unanswered(tools, listen, &error).await);
                 return false;
             }
         };
@@ -86,6 +89,18 @@ async fn serves(tools: &Tools<'_>, listen: SocketAddr, domains: &[RegistryHost],
         });
     }
     !domains.is_empty()
+}
+
+/// Why there was no answer: nobody is there, no TLS came about, or whoever is there says nothing.
+async fn unanswered(tools: &Tools<'_>, listen: SocketAddr, error: &ClientError) -> Finding {
+    let why = crate::error::chain(error);
+    let listens = matches!(timeout(ANSWER_TIME, TcpStream::connect(listen)).await, Ok(Ok(_)));
+    let (text, sign) = match (listens, tools.config.tls.is_some()) {
+        (true, true) => (format!("{listen} listens, but there is no TLS with it: {why}"), Sign::DaemonTls),
+        (true, false) => (format!("{listen} listens, but does not answer: {why}"), Sign::PullsElsewhere),
+        (false, _) => (format!("nothing answers at {listen}: {why}"), Sign::DaemonSilent),
+    };
+    Finding::failed("daemon", text, sign)
 }
 
 /// Whether the requests above were counted by the daemon whose admin address is configured.
@@ -123,14 +138,16 @@ async fn status(tools: &Tools<'_>, admin: SocketAddr, report: &mut Report) {
         Finding::failed("status", format!("version {version}, not ready, since {started}"), Sign::DaemonNotReady)
     });
     for refused in status["config"]["refused"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        report.add(Finding::warning("reload", format!("refused: {refused}"), Sign::DomainNotServed).fix("correct it"));
+        report.add(Finding::warning("reload", format!("refused: {refused}"), Sign::ReloadRefused));
     }
     for instance in status["instances"].as_array().into_iter().flatten() {
         let error = &instance["lastError"];
         if error.is_object() {
             let text = format!("{} at {}: {}", word(instance, "id"), word(error, "at"), word(error, "text"));
+            let said = |key: &str| error[key].as_str().map(str::to_owned);
             let finding = Finding::warning("last error", text, Sign::DaemonNotReady);
-            report.add(match error["advice"].as_str() {
+            let finding = finding.said(said("who"), said("cause")).id(said("requestId"));
+            report.add(match said("advice") {
                 Some(advice) => finding.fix(advice),
                 None => finding,
             });
@@ -149,7 +166,11 @@ async fn whole_pull(config: &Config, image: &Reference, report: &mut Report) {
             let text = format!("{} blobs, {}, every digest verified", pulled.blobs.len(), size(pulled.bytes));
             Finding::good("pull", text).asked(mirror.to_string(), Some(Duration::from_millis(pulled.milliseconds)))
         }
-        Err(error) => Finding::failed("pull", error.error, Sign::PullDenied).fix("correct what failed above"),
+        Err(PullError { error, who, cause, next }) => {
+            let finding = Finding::failed("pull", error, Sign::PullsElsewhere);
+            let finding = finding.said(who.map(str::to_owned), cause.map(str::to_owned));
+            finding.fix(if next == WHOLE_STORY { ABOVE } else { next }).asked(mirror.to_string(), None)
+        }
     });
 }
 

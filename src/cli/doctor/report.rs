@@ -1,5 +1,6 @@
 //! What was found, for people and for programs.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
@@ -57,9 +58,9 @@ pub(super) struct Finding {
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    who: Option<&'static str>,
+    who: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    cause: Option<&'static str>,
+    cause: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fix: Option<String>,
 }
@@ -112,8 +113,8 @@ impl Finding {
 
     /// Who, cause and fix of a row; the row's own fix with general words where there is no better one.
     pub(super) fn because(mut self, row: &'static Row, fix: Option<String>) -> Self {
-        self.who = Some(row.who.as_str());
-        self.cause = Some(row.cause);
+        self.who = Some(row.who.as_str().into());
+        self.cause = Some(row.cause.into());
         self.fix = Some(fix.unwrap_or_else(|| row.fix(&Names::default()).into_owned()));
         self
     }
@@ -121,6 +122,11 @@ impl Finding {
     /// The same with other words for what to do.
     pub(super) fn fix(self, fix: impl Into<String>) -> Self {
         Self { fix: Some(fix.into()), ..self }
+    }
+
+    /// The same with somebody else's word on who has to act and on the cause, as far as there is one.
+    pub(super) fn said(self, who: Option<String>, cause: Option<String>) -> Self {
+        Self { who: who.map(Cow::Owned), cause: cause.map(Cow::Owned), ..self }
     }
 
     /// The same as a warning, where it failed and something else does its work.
@@ -165,8 +171,11 @@ impl Finding {
 
 /// The answer for programs.
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Answer<'a> {
     ok: bool,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    not_seen: &'a [&'static str],
     findings: &'a [Finding],
 }
 
@@ -177,12 +186,14 @@ pub(super) struct Report {
     colour: bool,
     section: String,
     findings: Vec<Finding>,
+    /// What should have been looked at and could not be.
+    not_seen: Vec<&'static str>,
 }
 
 impl Report {
     pub(super) fn new(form: Form, no_colour: bool) -> Self {
         let colour = !no_colour && form == Form::Text && io::stdout().is_terminal();
-        Self { form, colour, section: String::new(), findings: Vec::new() }
+        Self { form, colour, section: String::new(), findings: Vec::new(), not_seen: Vec::new() }
     }
 
     pub(super) fn section(&mut self, name: &str) {
@@ -203,12 +214,17 @@ impl Report {
         }
     }
 
+    /// Something that decides on pulls cannot be seen from here, which the last sentence says.
+    pub(super) fn not_seen(&mut self, what: &'static str) {
+        self.not_seen.push(what);
+    }
+
     pub(super) fn failures(&self) -> usize {
         self.findings.iter().filter(|finding| finding.outcome == Outcome::Failed).count()
     }
 
     pub(super) fn answer(&self) -> Answer<'_> {
-        Answer { ok: self.failures() == 0, findings: &self.findings }
+        Answer { ok: self.failures() == 0, not_seen: &self.not_seen, findings: &self.findings }
     }
 
     /// One sentence at the end.
@@ -216,24 +232,38 @@ impl Report {
         if self.form == Form::Json {
             return Ok(());
         }
-        print(&match self.failures() {
+        print(&self.conclusion())
+    }
+
+    fn conclusion(&self) -> String {
+        let mut text = match self.failures() {
             0 => "\nEverything that was looked at works.\n".to_owned(),
             1 => "\nOne step failed; the lines under it say who has to act.\n".to_owned(),
             failures => format!("\n{failures} steps failed; begin with the first, the others may follow from it.\n"),
-        })
+        };
+        for what in &self.not_seen {
+            text.push_str(&format!("Not known from here: {what}.\n"));
+        }
+        text
     }
 
     fn lines(&self, finding: &Finding) -> String {
         let (word, colour) = finding.outcome.sign();
         let mut text = format!("  {}  {}: {}\n", self.painted(colour, word), finding.step, finding.text);
-        let mut line = |name: &str, content: &str| text.push_str(&format!("        {name}{content}\n"));
+        // Lines to paste stay below each other.
+        let mut line = |name: &str, content: &str| {
+            text.push_str(&format!("        {name}{}\n", content.replace('\n', "\n        ")));
+        };
         let particulars = finding.particulars();
         if !particulars.is_empty() {
             line("", &particulars);
         }
-        if let (Some(who), Some(cause), Some(fix)) = (finding.who, finding.cause, &finding.fix) {
-            line("who:   ", who);
-            line("cause: ", cause);
+        for (name, content) in [("who:   ", &finding.who), ("cause: ", &finding.cause)] {
+            if let Some(content) = content {
+                line(name, content);
+            }
+        }
+        if let Some(fix) = &finding.fix {
             line("fix:   ", fix);
         }
         text
@@ -259,7 +289,13 @@ mod tests {
 
     #[test]
     fn a_failure_says_who_why_and_what_to_do_and_colour_only_paints_the_word() {
-        let mut report = Report { form: Form::Json, colour: false, section: String::new(), findings: Vec::new() };
+        let mut report = Report {
+            form: Form::Json,
+            colour: false,
+            section: String::new(),
+            findings: Vec::new(),
+            not_seen: Vec::new(),
+        };
         let finding = Finding::failed("token file", "it is not there", Sign::TokenFile);
         let plain = report.lines(&finding);
         assert!(plain.starts_with("  FAIL  token file: it is not there\n        who:   node\n"), "{plain}");

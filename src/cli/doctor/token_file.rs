@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
+use super::super::policy::ServiceAccount;
 use super::report::{Finding, Report};
 use crate::clock::Timestamp;
 use crate::credentials::plan::{OidcProviderArn, RoleArn};
@@ -17,6 +18,8 @@ use crate::error::diagnosis::{Names, Row, Sign};
 const AUDIENCE: &str = "sts.aliyuncs.com";
 /// What ACK names the OIDC provider of a cluster by, before the cluster's id.
 const PROVIDER_PREFIX: &str = "ack-rrsa-";
+/// What the subject of every service account begins with.
+const SUBJECT_PREFIX: &str = "system:serviceaccount:";
 /// The step of this file.
 const STEP: &str = "token file";
 
@@ -71,13 +74,31 @@ impl Claims {
         {
             problems.push((Sign::TokenIssuer, format!("its issuer '{}' is not that of cluster {cluster}", self.iss)));
         }
-        if self.exp.is_none_or(|expires| expires <= now.as_second()) {
-            problems.push((Sign::TokenExpired, format!("it expired at {}", self.expiry().unwrap_or(Timestamp::MIN))));
+        match self.exp.map(|expires| (expires, Timestamp::from_second(expires))) {
+            None => problems.push((Sign::TokenExpired, "it does not say when it expires".to_owned())),
+            Some((_, Err(_))) => problems.push((Sign::TokenExpired, "its expiry is no date".to_owned())),
+            Some((expires, Ok(at))) if expires <= now.as_second() => {
+                problems.push((Sign::TokenExpired, format!("it expired at {at}")));
+            }
+            Some(_) => {}
         }
-        if !self.sub.starts_with("system:serviceaccount:") {
+        if !self.sub.starts_with(SUBJECT_PREFIX) {
             problems.push((Sign::TokenSubject, format!("its subject is '{}'", self.sub)));
         }
         problems
+    }
+
+    /// The doubt about a token of another service account than `policy` writes its trust policy for.
+    fn stranger(&self, account: &ServiceAccount) -> Option<Finding> {
+        let expected = account.subject();
+        if self.sub == expected || !self.sub.starts_with(SUBJECT_PREFIX) {
+            return None;
+        }
+        let text = format!("its subject is '{}', and `policy` writes the trust policy for '{expected}'", self.sub);
+        Some(Finding::warning(STEP, text, Sign::TokenSubject).fix(
+            "where the daemon runs as this service account, give --namespace and --service-account to `policy` and \
+             `doctor`; else mount the token of the other one",
+        ))
     }
 
     fn expiry(&self) -> Option<Timestamp> {
@@ -85,9 +106,18 @@ impl Claims {
     }
 }
 
+/// What a token is held against.
+#[derive(Debug)]
+pub(super) struct Expected<'a> {
+    pub(super) role: &'a RoleArn,
+    pub(super) provider: &'a OidcProviderArn,
+    pub(super) account: &'a ServiceAccount,
+}
+
 /// Looks at the token before anybody is asked with it.
-pub(super) fn examine(file: &Path, role: &RoleArn, provider: &OidcProviderArn, now: Timestamp, report: &mut Report) {
+pub(super) fn examine(file: &Path, expected: &Expected<'_>, now: Timestamp, report: &mut Report) {
     let place = file.display();
+    let Expected { role, provider, account } = expected;
     let claims = match Claims::read(file) {
         Ok(claims) => claims,
         Err(why) => return report.add(Finding::failed(STEP, format!("{place} {why}"), Sign::TokenFile)),
@@ -103,6 +133,7 @@ pub(super) fn examine(file: &Path, role: &RoleArn, provider: &OidcProviderArn, n
         let finding = Finding::good(STEP, format!("{place} is of {}", claims.sub));
         report.add(finding.until(claims.expiry().unwrap_or(now), now));
     }
+    report.add_all(claims.stranger(account));
     report.add(Finding::note(
         "trust policy",
         format!(
@@ -120,6 +151,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{Claims, URL_SAFE_NO_PAD};
+    use crate::cli::policy::ServiceAccount;
     use crate::clock::Timestamp;
     use crate::credentials::plan::OidcProviderArn;
     use crate::error::diagnosis::Sign;
@@ -133,13 +165,20 @@ mod tests {
         })
     }
 
-    fn signs(claim: &str, value: Value) -> Vec<Sign> {
+    fn claims(claim: &str, value: Value) -> Claims {
         let mut claims = good();
         claims[claim] = value;
-        let token = format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string()));
+        Claims::decode(&format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string()))).unwrap()
+    }
+
+    fn problems(claim: &str, value: Value) -> Vec<(Sign, String)> {
         let provider = OidcProviderArn::parse("acs:ram::111111111111:oidc-provider/ack-rrsa-c0123").unwrap();
         let now = Timestamp::from_second(500).unwrap();
-        Claims::decode(&token).unwrap().problems(&provider, now).into_iter().map(|(sign, _)| sign).collect()
+        claims(claim, value).problems(&provider, now)
+    }
+
+    fn signs(claim: &str, value: Value) -> Vec<Sign> {
+        problems(claim, value).into_iter().map(|(sign, _)| sign).collect()
     }
 
     #[test]
@@ -149,6 +188,30 @@ mod tests {
         assert_eq!(signs("iss", json!("https://kubernetes.default.svc")), [Sign::TokenIssuer]);
         assert_eq!(signs("exp", json!(500)), [Sign::TokenExpired]);
         assert_eq!(signs("sub", json!("somebody")), [Sign::TokenSubject]);
+    }
+
+    #[test]
+    fn an_expiry_that_is_none_is_told_as_such() {
+        for (exp, expected) in [
+            (Value::Null, "it does not say when it expires"),
+            (json!(i64::MAX), "its expiry is no date"),
+            (json!(0), "it expired at 1970-01-01T00:00:00Z"),
+        ] {
+            let [(sign, text)] = <[_; 1]>::try_from(problems("exp", exp)).unwrap();
+            assert_eq!((sign, text.as_str()), (Sign::TokenExpired, expected));
+        }
+    }
+
+    #[test]
+    fn the_token_of_another_service_account_is_a_doubt() {
+        let account = |namespace: &str| ServiceAccount {
+            namespace: namespace.to_owned(),
+            service_account: "acr-pull-proxy".to_owned(),
+        };
+        let sub = "system:serviceaccount:kube-system:acr-pull-proxy";
+        assert!(claims("sub", json!(sub)).stranger(&account("kube-system")).is_none());
+        assert!(claims("sub", json!(sub)).stranger(&account("registry")).is_some());
+        assert!(claims("sub", json!("somebody")).stranger(&account("registry")).is_none(), "that is told already");
     }
 
     #[test]

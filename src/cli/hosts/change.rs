@@ -43,7 +43,7 @@ pub(super) fn installed(
 
 /// Takes our entries out of all files that have one.
 pub(super) fn uninstall(place: &Place, writing: &Writing, form: Form) -> Result<(), Failure> {
-    let found = discover(&place.lookup());
+    let found = discover(&place.lookup(None));
     let record = writing.record(place)?;
     let mut roots = found.certs_dir.roots().to_vec();
     if place.certs_dir.is_none() {

@@ -129,7 +129,7 @@ pub(super) fn status(found: &Discovery, domains: Vec<DomainState>, form: Form) -
     print(&text)
 }
 
-pub(super) fn state(state: &State) -> String {
+fn state(state: &State) -> String {
     match state {
         State::Absent => "absent".to_owned(),
         State::Ours => "ours".to_owned(),
@@ -137,7 +137,8 @@ pub(super) fn state(state: &State) -> String {
         State::ChangedByHand => "changed by hand; 'hosts install --force' replaces it".to_owned(),
         State::OtherEntries => "other entries, ours is not among them".to_owned(),
         State::Shadowed { by } => format!("shadowed: containerd finds {} first", by.display()),
-        State::Unusable { reason } => format!("unusable: {reason}"),
+        State::Sealed => "for root to read only; run this as root".to_owned(),
+        State::Unusable { reason, advice } => format!("unusable: {reason}; {advice}"),
     }
 }
 

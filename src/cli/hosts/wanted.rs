@@ -75,13 +75,19 @@ pub(super) fn entry(config: &Config, found: &Discovery) -> Result<Entry, String>
     entry_with(config, found, token).map_err(|error| error.to_string())
 }
 
+/// The entry as far as the configuration alone decides on it, without a client token.
+pub(super) fn bare(config: &Config) -> Entry {
+    let entry = Entry::new(config.listen);
+    match &config.tls {
+        Some(tls) => entry.with_tls(tls.ca_file.clone()),
+        None => entry,
+    }
+}
+
 fn entry_with(config: &Config, found: &Discovery, token: Option<Secret>) -> Result<Entry, InvalidToken> {
-    let mut entry = Entry::new(config.listen);
+    let mut entry = bare(config);
     if found.version.is_some_and(Version::honours_dial_timeout) {
         entry = entry.with_dial_timeout();
-    }
-    if let Some(tls) = &config.tls {
-        entry = entry.with_tls(tls.ca_file.clone());
     }
     match token {
         Some(token) => entry.with_token(token),

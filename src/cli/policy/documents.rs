@@ -97,7 +97,7 @@ impl Target {
     }
 
     fn of_role(role: &RoleArn) -> Self {
-        Self { name: role.to_string(), account: account(role.as_str()).map(str::to_owned), is_role: true }
+        Self { name: role.to_string(), account: role.account().map(str::to_owned), is_role: true }
     }
 
     fn place(&self, kind: Kind) -> String {
@@ -112,11 +112,6 @@ impl Target {
             }
         }
     }
-}
-
-/// The account id in an ARN.
-fn account(arn: &str) -> Option<&str> {
-    arn.strip_prefix("acs:ram::")?.split_once(':').map(|(account, _)| account)
 }
 
 fn trust(principal: &Value, condition: Option<Value>) -> Value {

@@ -15,6 +15,8 @@ use tokio::time::Instant;
 
 use super::progress::Progress;
 use crate::error::diagnosis::{Row, Sign};
+use crate::error::{Blame, SPEAKER, chain};
+use crate::http::client::is_certificate;
 use crate::oci::{RegistryHost, RepositoryName, error_body};
 use crate::secret::Secret;
 
@@ -69,7 +71,35 @@ pub(in crate::cli) struct Blob {
 #[error("{error}")]
 pub(in crate::cli) struct PullError {
     pub(in crate::cli) error: String,
+    /// Who has to act, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::cli) who: Option<&'static str>,
+    /// The likely cause, where the daemon has not said it itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::cli) cause: Option<&'static str>,
     pub(in crate::cli) next: &'static str,
+}
+
+/// The next step where the daemon's own words do not say it.
+pub(in crate::cli) const WHOLE_STORY: &str = "run `acr-pull-proxy doctor --image` with this image for the whole story";
+
+impl PullError {
+    fn new(error: impl Into<String>, next: &'static str) -> Self {
+        Self { error: error.into(), who: None, cause: None, next }
+    }
+
+    /// A failure that has a row in the table; its fix holds no name to be filled in.
+    fn of(error: impl Into<String>, sign: Sign) -> Self {
+        let row = Row::of(sign);
+        Self { error: error.into(), who: Some(row.who.as_str()), cause: Some(row.cause), next: row.fix }
+    }
+
+    /// What the daemon answered; its words begin with who has to act.
+    fn said(message: String) -> Self {
+        let words = message.strip_prefix(SPEAKER).and_then(|rest| rest.split_once(": ")).map(|(who, _)| who);
+        let who = words.and_then(Blame::parse).map(Blame::as_str);
+        Self { who, ..Self::new(message, WHOLE_STORY) }
+    }
 }
 
 impl Mirror {
@@ -117,7 +147,7 @@ impl Mirror {
         // Without them the client is not refused but panics, even where the mirror is on this node and needs no TLS.
         if rustls_native_certs::load_native_certs().certs.is_empty() {
             let error = "this system has no certificate authorities, which the client of `pull` insists on".to_owned();
-            return Err(PullError { error, next: "install ca-certificates" });
+            return Err(PullError::new(error, "install ca-certificates"));
         }
         let protocol = match self.protocol {
             Protocol::Http => ClientProtocol::Http,
@@ -224,28 +254,27 @@ fn milliseconds(since: Instant) -> u64 {
 }
 
 fn explain(mirror: &Mirror, error: &OciDistributionError) -> PullError {
-    const WHOLE_STORY: &str = "run `acr-pull-proxy doctor --image` with this image for the whole story";
-    let (error, next) = match error {
+    match error {
         OciDistributionError::RegistryError { envelope, .. } => {
-            let said = envelope.errors.first().map(|error| error.message.clone()).unwrap_or_default();
-            (said, WHOLE_STORY)
+            PullError::said(envelope.errors.first().map(|error| error.message.clone()).unwrap_or_default())
         }
         OciDistributionError::ServerError { code, message, .. } => match error_body::first(message.as_bytes()) {
-            Some(said) => (said.message, WHOLE_STORY),
-            None => (format!("{mirror} answers {code} and no reason"), "check what listens there"),
+            Some(said) => PullError::said(said.message),
+            None => PullError::new(format!("{mirror} answers {code} and no reason"), "check what listens there"),
         },
+        OciDistributionError::RequestError(error) if is_certificate(error) => {
+            PullError::of(format!("no TLS with {mirror}: {}", chain(error)), Sign::DaemonTls)
+        }
         OciDistributionError::RequestError(error) if error.is_connect() => {
-            // Its fix holds no name to be filled in.
-            (format!("the daemon does not answer at {mirror}"), Row::of(Sign::DaemonSilent).fix)
+            PullError::of(format!("the daemon does not answer at {mirror}"), Sign::DaemonSilent)
         }
-        OciDistributionError::RequestError(error) => (crate::error::chain(error), WHOLE_STORY),
-        OciDistributionError::DigestError(error) => (error.to_string(), "report this with the daemon's log"),
+        OciDistributionError::RequestError(error) => PullError::of(chain(error), Sign::BodyCut),
+        OciDistributionError::DigestError(error) => PullError::of(error.to_string(), Sign::WrongBytes),
         OciDistributionError::ImageManifestNotFoundError(_) => {
-            ("the image has no manifest for this platform".to_owned(), "name one that it has with --platform")
+            PullError::new("the image has no manifest for this platform", "name one that it has with --platform")
         }
-        other => (other.to_string(), WHOLE_STORY),
-    };
-    PullError { error, next }
+        other => PullError::new(other.to_string(), WHOLE_STORY),
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use tokio::time::sleep;
 use super::super::output::{Failure, warn};
 use super::super::service_manager::{self, Inherited};
 use super::super::version::COMMIT;
-use super::super::{process, vigil::Vigil};
+use super::super::vigil::Vigil;
+use super::super::{cgroup, process};
 use super::{Signals, ended, system};
 use crate::app::{App, Sockets, Standby, StartError, Surroundings};
 use crate::config::{Loaded, Tls, Unusable, Watch};
@@ -25,6 +26,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Start {
     pub(super) path: PathBuf,
     pub(super) login_socket: PathBuf,
+    pub(super) containerd: Lookup,
     pub(super) inherited: Inherited,
     /// The log, once a good configuration has said how it is to be.
     pub(super) log: Option<Log>,
@@ -89,7 +91,8 @@ impl Start {
             level,
             source: Some(self.path.display().to_string()),
             commit: COMMIT,
-            containerd: Some(Lookup::default()),
+            memory_limit: cgroup::memory_limit(),
+            containerd: Some(self.containerd.clone()),
             login_socket: Some(self.login_socket.clone()),
             ..Surroundings::default()
         };

@@ -113,3 +113,20 @@ fn a_later_file_replaces_the_section_as_a_whole() {
     settings.lay_over(&format!("version = 2\n[{section}]\nsandbox_image = 'x'\n"), Path::new("/c.toml")).unwrap();
     assert!(settings.roots().is_empty());
 }
+
+#[test]
+fn without_config_path_a_new_containerd_has_two_directories_and_an_old_one_none() {
+    let kinds = |text: &str, version: &str| {
+        let version = Version::parse(version);
+        settings(text).with_defaults(version).findings(version).iter().map(|finding| finding.kind).collect::<Vec<_>>()
+    };
+    let mirrors =
+        "version = 3\n[plugins.'io.containerd.cri.v1.images'.registry.mirrors.'a']\nendpoint = ['http://b']\n";
+    let empty = "version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = ''\n";
+    assert_eq!(kinds("version = 3\n", "2.1.9"), [Kind::NoConfigPath]);
+    assert_eq!(kinds("version = 3\n", "2.2.0"), [Kind::JoinedConfigPath]);
+    assert_eq!(kinds(mirrors, "2.2.0"), [Kind::NoConfigPath]);
+    assert_eq!(kinds(empty, "2.2.0"), [Kind::NoConfigPath], "somebody said so");
+    let unknown = settings("version = 3\n").with_defaults(None).findings(None).remove(0);
+    assert!(unknown.text.contains("before 2.2") && unknown.text.contains("transfer service"), "{}", unknown.text);
+}

@@ -1,5 +1,6 @@
-//! The table itself, in three parts. It is tested for being found, for its length, and against the documentation.
+//! The table itself, in its parts. It is tested for being found, for its length, and against the documentation.
 
+mod bucket;
 mod chain;
 mod codes;
 mod registry;
@@ -9,7 +10,7 @@ use crate::error::Blame;
 
 /// Every row, codes first.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    [codes::CODES, chain::CHAIN, registry::REGISTRY].into_iter().flatten()
+    [codes::CODES, bucket::BUCKET_CODES, chain::CHAIN, registry::REGISTRY].into_iter().flatten()
 }
 
 /// What stands where a table without a row would leave nothing to say.
@@ -18,16 +19,21 @@ pub(super) const UNKNOWN: &Row = &sign(
     Blame::Cloud,
     [
         "another error code",
-        "a code that the documentation does not list",
+        "a code that the documentation of the APIs did not list when this was written",
         "look the code up on the error page of the API, or open a ticket with the request id",
         "look the code up",
     ],
 );
 
-/// A row by error code, of one API or (empty) of any: what is seen, the cause, the fix, the hint.
-const fn code([action, code]: [&'static str; 2], who: Blame, texts: [&'static str; 4]) -> Row {
+/// A row by error codes, of these APIs or (none) of any: what is seen, the cause, the fix, the hint.
+const fn code(
+    actions: &'static [&'static str],
+    codes: &'static [&'static str],
+    who: Blame,
+    texts: [&'static str; 4],
+) -> Row {
     let [seen, cause, fix, hint] = texts;
-    Row { key: Key::Code { action, code }, seen, who, cause, fix, hint }
+    Row { key: Key::Code { actions, codes }, seen, who, cause, fix, hint }
 }
 
 /// A row by what the daemon saw: what is seen, the cause, the fix, the hint.

@@ -91,17 +91,23 @@ impl ClientError {
     /// Whether the other side's certificate was not accepted.
     #[must_use]
     pub fn is_certificate(&self) -> bool {
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
-        while let Some(error) = cause {
-            if matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))) {
-                return true;
-            }
-            cause = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-                // An I/O error shows what it wraps as its own text, and only the source of that as its source.
-                Some(wrapped) => Some(wrapped),
-                None => error.source(),
-            };
-        }
-        false
+        is_certificate(self)
     }
+}
+
+/// Whether an error, or a cause of it, is that a certificate was not accepted.
+#[must_use]
+pub fn is_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))) {
+            return true;
+        }
+        cause = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            // An I/O error shows what it wraps as its own text, and only the source of that as its source.
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
+    }
+    false
 }

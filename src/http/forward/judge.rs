@@ -4,9 +4,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_RANGE};
 use http::{HeaderMap, Response, StatusCode};
 
 use crate::http::Body;
-
-/// Stands in every answer of OSS, and so tells its refusals from the proxy's own.
-const X_OSS_REQUEST_ID: &str = "x-oss-request-id";
+use crate::http::headers::X_OSS_REQUEST_ID;
 
 /// What to make of an answer.
 pub(super) enum Verdict {
@@ -32,6 +30,7 @@ pub(super) fn judge(mut response: Response<Body>, range: Option<&str>) -> Verdic
         // As OSS answers a range that reaches beyond the end (cloud fact sheet, section 7.3).
         (StatusCode::OK, Some(asked)) if holds_all(headers, asked) => Verdict::Take(response),
         (StatusCode::OK, Some(_)) => Verdict::Broken("it does not honour ranges".to_owned()),
+        // It tells the refusals of OSS from the proxy's own.
         _ if headers.contains_key(X_OSS_REQUEST_ID) => Verdict::AskOrigin,
         _ => Verdict::Broken(format!("it answers {}", status.as_u16())),
     }

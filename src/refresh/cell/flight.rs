@@ -12,7 +12,7 @@ use crate::clock::{Timestamp, later, until};
 use crate::error::{Explain, Retry};
 use crate::refresh::policy::LEAST_PAUSE;
 use crate::refresh::{Expiring, Interrupted, Load};
-use crate::telemetry::metrics::{CacheResult, Hop};
+use crate::telemetry::metrics::CacheResult;
 
 impl<L: Load> RefreshCell<L> {
     /// Waits for the running load or a new one; a value that is still good stands in for a failure.
@@ -89,8 +89,8 @@ impl<L: Load> RefreshCell<L> {
                 state.failing_since = None;
                 state.failure = None;
                 inner.current.store(Some(Arc::clone(&value)));
-                if inner.hop != Hop::Bearer && value.expires != Timestamp::MAX {
-                    inner.metrics.token_held(inner.hop, value.issued, value.expires);
+                if let Some(holder) = inner.holder.filter(|_| value.expires != Timestamp::MAX) {
+                    inner.metrics.token_held(holder, value.issued, value.expires);
                 }
                 (inner.policy.renewal(&value, now, inner.jitter.throw()), Ok(value))
             }

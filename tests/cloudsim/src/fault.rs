@@ -213,6 +213,14 @@ impl Faults {
         self.rules().listed.iter().find(|listed| listed.id == id).map_or(0, |listed| listed.struck)
     }
 
+    /// Whether a rule can strike no more: it has done so as often as it may, or was removed.
+    #[must_use]
+    pub fn used_up(&self, id: FaultId) -> bool {
+        let rules = self.rules();
+        let listed = rules.listed.iter().find(|listed| listed.id == id);
+        listed.is_none_or(|listed| listed.fault.times.is_some_and(|times| listed.struck >= times))
+    }
+
     /// The effect for one request, counted as struck.
     pub(crate) fn strike_request(&self, target: &Target<'_>) -> Option<Effect> {
         self.strike(target, false)
@@ -263,7 +271,7 @@ mod tests {
         let id = faults.add(Fault::on(Service::Oss, Effect::Silence).path_contains("/blobs/").after(1).times(2));
         let struck: Vec<bool> = (0..4).map(|_| faults.strike_request(&BLOB).is_some()).collect();
         assert_eq!(struck, [false, true, true, false]);
-        assert_eq!(faults.struck(id), 2);
+        assert_eq!((faults.struck(id), faults.used_up(id)), (2, true));
     }
 
     #[test]

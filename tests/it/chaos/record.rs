@@ -7,31 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::HEALED;
-use super::plan::Kind;
-
-/// Something in force for a while.
-#[derive(Debug, Clone)]
-struct Window {
-    name: String,
-    kind: Kind,
-    /// The daemon it is about; `None`: all.
-    side: Option<&'static str>,
-    from: Instant,
-    until: Option<Instant>,
-}
-
-/// A pull that failed.
-#[derive(Debug, Clone)]
-struct Failure {
-    client: &'static str,
-    side: &'static str,
-    begun: Instant,
-    ended: Instant,
-    what: String,
-    /// Whether whole content came that was wrong.
-    wrong: bool,
-}
+use super::excuse::{self, Failure, Window};
+use super::plan::{Kind, Sort};
 
 /// A shared record; clones write into one.
 #[derive(Debug, Clone)]
@@ -47,17 +24,24 @@ struct Inner {
     pulls: BTreeMap<(&'static str, &'static str), u64>,
     bytes: u64,
     resumed: u64,
+    /// How often each sort of trouble was made, and how often it met somebody.
+    made: BTreeMap<Sort, (u64, u64)>,
 }
 
 /// Names a window that is open.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Open(usize);
+pub(super) struct Open(usize, Sort);
 
 /// How it ended.
 #[derive(Debug)]
 pub(super) struct Verdict {
     pub(super) text: String,
-    pub(super) pulls: u64,
+    /// How many pulls came through, for each client and daemon.
+    pub(super) pulls: Vec<u64>,
+    /// Sorts of trouble that have met nobody.
+    pub(super) missing: Vec<Sort>,
+    /// Which part of the time, in percent, could have excused a failure.
+    pub(super) excused_share: u64,
     /// Failed pulls that a retry inside the daemon should have saved.
     pub(super) avoidable: usize,
     /// Pulls that got wrong content while nobody lied.
@@ -69,16 +53,32 @@ impl Record {
         Self { begun: Instant::now(), inner: Arc::default() }
     }
 
-    pub(super) fn open(&self, name: &str, kind: Kind, side: Option<&'static str>) -> Open {
-        let window = Window { name: name.to_owned(), kind, side, from: Instant::now(), until: None };
+    pub(super) fn open(&self, name: &str, sort: Sort, kind: Kind, side: Option<&'static str>) -> Open {
+        let window = Window { name: name.to_owned(), kind, side, from: Instant::now(), until: None, told: 0 };
         self.with(|inner| {
             inner.windows.push(window);
-            Open(inner.windows.len() - 1)
+            inner.made.entry(sort).or_default().0 += 1;
+            Open(inner.windows.len() - 1, sort)
         })
     }
 
-    pub(super) fn close(&self, open: Open) {
-        self.with(|inner| inner.windows[open.0].until = Some(Instant::now()));
+    /// It is over, and has met so many requests, or all of the daemons: once.
+    pub(super) fn close(&self, Open(at, sort): Open, met: u64) {
+        self.with(|inner| {
+            inner.windows[at].until = Some(Instant::now());
+            inner.windows[at].told = met;
+            inner.made.entry(sort).or_default().1 += met;
+        });
+    }
+
+    /// A daemon that pulls of this client go to, with none so far.
+    pub(super) fn expect(&self, client: &'static str, side: &'static str) {
+        self.with(|inner| *inner.pulls.entry((client, side)).or_default() += 0);
+    }
+
+    /// How much of the time until now could excuse a failure.
+    pub(super) fn excused(&self) -> Duration {
+        self.with(|inner| excuse::excused(&inner.windows))
     }
 
     /// A pull that brought every byte; `resumed`: how often its client had to go on by itself.
@@ -105,10 +105,12 @@ impl Record {
             let mut text = String::new();
             let (mut avoidable, mut corrupt) = (0, 0);
             let mut excused = BTreeMap::<String, usize>::new();
+            let mut lies = inner.windows.iter().map(|window| window.told).collect::<Vec<_>>();
             for failure in &inner.failures {
-                let excuse = inner.windows.iter().find(|window| window.excuses(failure));
-                if let Some(excuse) = excuse {
-                    *excused.entry(excuse.name.clone()).or_default() += 1;
+                let excuse = inner.windows.iter().zip(&mut lies).find(|(window, left)| window.excuses(failure, **left));
+                if let Some((window, left)) = excuse {
+                    *left = left.saturating_sub(1);
+                    *excused.entry(format!("{}: {}", window.name, failure.gist())).or_default() += 1;
                     continue;
                 }
                 if failure.wrong {
@@ -123,18 +125,26 @@ impl Record {
                     writeln!(text, "    {}-{until} {:?}: {}", self.at(window.from), window.kind, window.name).ok();
                 }
             }
-            let pulls = inner.pulls.values().sum();
+            let (whole, excusing) = (self.begun.elapsed(), excuse::excused(&inner.windows));
+            let excused_share = (100.0 * excusing.as_secs_f64() / whole.as_secs_f64()).ceil() as u64;
             writeln!(text, "{} steps in {}", inner.windows.len(), self.at(Instant::now())).ok();
+            for sort in Sort::all() {
+                let (made, met) = inner.made.get(&sort).copied().unwrap_or_default();
+                writeln!(text, "    {sort:?}: made {made} times, took effect {met} times").ok();
+            }
             for ((client, side), count) in &inner.pulls {
                 writeln!(text, "{count} pulls by {client} from the daemon that {side}").ok();
             }
             let mib = inner.bytes >> 20;
             writeln!(text, "{mib} MiB verified, {} bodies continued by clients", inner.resumed).ok();
+            writeln!(text, "{excusing:.1?} of {whole:.1?} could excuse a failure: {excused_share} %").ok();
             writeln!(text, "{} pulls failed: {corrupt} corrupt, {avoidable} avoidable", inner.failures.len()).ok();
             for (name, count) in &excused {
-                writeln!(text, "    {count} excused by: {name}").ok();
+                writeln!(text, "    {count} excused by {name}").ok();
             }
-            Verdict { text, pulls, avoidable, corrupt }
+            let missing = Sort::all().filter(|sort| inner.made.get(sort).is_none_or(|(_, met)| *met == 0)).collect();
+            let pulls = inner.pulls.values().copied().collect();
+            Verdict { text, pulls, missing, excused_share, avoidable, corrupt }
         })
     }
 
@@ -145,42 +155,4 @@ impl Record {
     fn with<T>(&self, act: impl FnOnce(&mut Inner) -> T) -> T {
         act(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-impl Window {
-    fn meets(&self, failure: &Failure, after: Duration) -> bool {
-        self.side.is_none_or(|side| side == failure.side)
-            && self.from <= failure.ended
-            && self.until.is_none_or(|until| failure.begun <= until + after)
-    }
-
-    /// Whether a pull that failed had to, as far as this goes.
-    fn excuses(&self, failure: &Failure) -> bool {
-        match self.kind {
-            Kind::Moment => false,
-            Kind::Outage => !failure.wrong && self.meets(failure, HEALED),
-            Kind::Killed => !failure.wrong && self.meets(failure, Duration::ZERO),
-            Kind::Lie => self.meets(failure, Duration::ZERO),
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_outage_excuses_what_fails_in_it_and_shortly_after_and_a_moment_nothing() {
-    let record = Record::new();
-    let fail = |side, wrong| record.failed("a client", side, Instant::now(), "503".to_owned(), wrong);
-    let moment = record.open("503 once", Kind::Moment, None);
-    fail("stays", false);
-    record.close(moment);
-    let outage = record.open("kill -9", Kind::Outage, Some("restarts"));
-    fail("restarts", false);
-    fail("restarts", true);
-    fail("stays", false);
-    record.close(outage);
-    tokio::time::advance(HEALED).await;
-    fail("restarts", false);
-    tokio::time::advance(Duration::from_secs(1)).await;
-    fail("restarts", false);
-    let verdict = record.verdict();
-    assert_eq!((verdict.avoidable, verdict.corrupt), (3, 1), "{}", verdict.text);
 }

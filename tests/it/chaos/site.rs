@@ -1,15 +1,20 @@
 //! The two daemons of a soak: one that stays, whose memory is watched, and one that is replaced and killed all the time.
 
 use std::net::SocketAddr;
+use std::process::Command;
 
 use cloudsim::{CloudSim, Method};
 
 use crate::support::client::Mirror;
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{Daemon, PROGRAM};
+use crate::support::dns::NameServer;
 use crate::support::{LIMIT, POLL};
 
 /// A name that never resolves (RFC 6761, section 6.4).
 const NOWHERE: &str = "nowhere.invalid";
+
+/// What a name server of our own calls the cloud.
+pub(super) const NAME: &str = "cloud.test";
 
 /// What the names of the cloud resolve to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,15 +33,23 @@ pub(super) struct Site {
     pub(super) daemon: Daemon,
     /// The configuration at the addresses it has.
     base: String,
-    names: Names,
+    resolved: Names,
+    /// Who tells the address of the cloud, where the daemon may have a name server of its own.
+    pub(super) names: Option<NameServer>,
     blobs: String,
 }
 
 impl Site {
-    pub(super) async fn start(name: &'static str, cloud: &CloudSim) -> Self {
-        let daemon = Daemon::as_configured(&cloud.node_config(Method::Rrsa)).await;
-        let base = cloud.node_config_at(Method::Rrsa, &daemon.listen.to_string(), &daemon.admin.to_string());
-        let site = Self { name, daemon, base, names: Names::Good, blobs: String::new() };
+    pub(super) async fn start(name: &'static str, cloud: &CloudSim, method: Method, names: Option<NameServer>) -> Self {
+        // The shortest sessions there are, so that they expire within a soak.
+        let short = |config: String| config.replace("expireDuration: 3600", "expireDuration: 900");
+        let daemon = start(&short(cloud.node_config(method)), names.as_ref()).await;
+        let mut base = short(cloud.node_config_at(method, &daemon.listen.to_string(), &daemon.admin.to_string()));
+        if names.is_some() {
+            let address = cloud.tls_addr();
+            base = base.replace(&format!("\": {address}"), &format!("\": {NAME}:{}", address.port()));
+        }
+        let site = Self { name, daemon, base, resolved: Names::Good, names, blobs: String::new() };
         site.write(&site.text());
         site
     }
@@ -47,7 +60,7 @@ impl Site {
 
     /// Reads another good configuration.
     pub(super) fn configure(&mut self, names: Names, blobs: Option<&str>) {
-        self.names = names;
+        self.resolved = names;
         if let Some(blobs) = blobs {
             blobs.clone_into(&mut self.blobs);
         }
@@ -70,7 +83,7 @@ impl Site {
     /// # Errors
     /// What was not in good order.
     pub(super) async fn replace(&mut self) -> Result<(), String> {
-        let successor = Daemon::as_configured(&self.text_at_start()).await;
+        let successor = start(&self.text_at_start(), self.names.as_ref()).await;
         let operators = Mirror::at(successor.admin);
         let ready = async {
             while operators.get("/readyz").await.status != 200 {
@@ -91,7 +104,7 @@ impl Site {
     pub(super) async fn kill(&mut self) {
         self.daemon.signal("KILL");
         // The addresses are shared among daemons, so that a new one may have them while the old one is still going.
-        self.daemon = Daemon::as_configured(&self.text_at_start()).await;
+        self.daemon = start(&self.text_at_start(), self.names.as_ref()).await;
         self.restore_file();
     }
 
@@ -105,7 +118,7 @@ impl Site {
         let mut text = String::new();
         for line in self.base.lines() {
             let host = line.strip_prefix("    \"").and_then(|line| line.split_once(": ")).map(|(_, address)| address);
-            match (self.names, host) {
+            match (self.resolved, host) {
                 (Names::Good, _) | (_, None) => text.push_str(line),
                 (Names::BesideFailing, Some(address)) => {
                     text.push_str(&line.replace(address, &format!("[{NOWHERE}, \"{address}\"]")));
@@ -125,4 +138,17 @@ impl Site {
         std::fs::rename(fresh, file).expect("in place");
         self.daemon.signal("HUP");
     }
+}
+
+/// Starts a daemon; one with a name server sees no other, since its `/etc/resolv.conf` is its own.
+async fn start(config: &str, names: Option<&NameServer>) -> Daemon {
+    let Some(names) = names else { return Daemon::as_configured(config).await };
+    let resolver = format!("nameserver {}\n", names.address);
+    let script = format!(
+        "file=$(mktemp) && printf '{}' >$file && mount --bind $file /etc/resolv.conf && rm $file && exec \"$0\" \"$@\"",
+        resolver.escape_default()
+    );
+    let mut program = Command::new("unshare");
+    program.args(["--mount", "sh", "-c", &script, PROGRAM]);
+    Daemon::through(config, program).await
 }

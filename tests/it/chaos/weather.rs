@@ -3,19 +3,28 @@
 use std::time::Duration;
 
 use cloudsim::CloudSim;
-use cloudsim::fault::Faults;
+use cloudsim::fault::{FaultId, Faults};
 use cloudsim::ram::Policy;
 use cloudsim::ram::setup;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use super::limits::Limits;
 use super::plan::{Action, Plan, Revoked, Step};
 use super::record::{Open, Record};
 use super::site::{Names, Site};
 use crate::support::POLL;
+use crate::support::dns::Mood;
 
 /// The right that is taken away and given back.
 const RIGHT: &str = "cr:PullRepository";
+
+/// How long a name server waits to be asked, which it is by new connections.
+const ASKED_WITHIN: Duration = Duration::from_secs(8);
+
+/// When a resolver repeats a question that nobody has answered, 5 s after it (`resolv.conf(5)`, `timeout`), and gets its connection
+/// then: so long the silence lasts for whoever asked.
+const ASKED_AGAIN: Duration = Duration::from_secs(6);
 
 /// Everything that the steps act on.
 pub(super) struct Weather<'a> {
@@ -25,62 +34,20 @@ pub(super) struct Weather<'a> {
     pub(super) sites: [Site; 2],
     /// Faults that are in force while the next steps are taken.
     faults: JoinSet<()>,
-    revocations: Revocations,
-    /// When one of the services behind a token last failed.
-    chain_failed: Option<Instant>,
-}
-
-/// How far faults of STS, Container Registry and realm are apart. A pull that needs all three waits for some 10 s in all, and a
-/// throttling is obeyed with the fleet in mind: two such faults in one chain are an outage.
-const CHAIN_APART: Duration = Duration::from_secs(15);
-
-/// When what was issued has been taken back.
-///
-/// The daemon renews what is refused at once, three times in a row (a login, its session and the session before that may go
-/// together); what is refused again within a minute of its issue, a fourth time in a row, it takes for a registry that
-/// refuses everything, and holds off. And one request is tried with one new bearer. Both are meant, so revocations keep
-/// to it: three at most without a quiet minute, and none within the other's request.
-#[derive(Debug, Default)]
-struct Revocations {
-    last: Option<Instant>,
-    in_a_row: u32,
-}
-
-/// Most revocations without a quiet minute.
-const IN_A_ROW: u32 = 3;
-/// A minute, and what an answer may have been on its way.
-const QUIET: Duration = Duration::from_secs(65);
-/// What the request that met the one before may take.
-const APART: Duration = Duration::from_secs(4);
-
-impl Revocations {
-    /// Whether there may be one now; it is counted then.
-    fn may(&mut self) -> bool {
-        let since = self.last.map_or(QUIET, |last| last.elapsed());
-        if since >= QUIET {
-            self.in_a_row = 0;
-        }
-        let may = since >= APART && self.in_a_row < IN_A_ROW;
-        if may {
-            self.in_a_row += 1;
-            self.last = Some(Instant::now());
-        }
-        may
-    }
+    limits: Limits,
 }
 
 impl<'a> Weather<'a> {
-    pub(super) fn new(cloud: &'a CloudSim, record: Record, sites: [Site; 2]) -> Self {
-        Self { cloud, record, sites, faults: JoinSet::new(), revocations: Revocations::default(), chain_failed: None }
+    pub(super) fn new(cloud: &'a CloudSim, record: Record, sites: [Site; 2], length: Duration) -> Self {
+        let limits = Limits::new(length, sites[0].names.is_some());
+        Self { cloud, record, sites, faults: JoinSet::new(), limits }
     }
 
     /// Takes steps until `end`, and ends whatever is in force then.
     pub(super) async fn blow(&mut self, plan: &mut Plan, end: Instant) {
         while Instant::now() < end {
-            let step = plan.next();
-            if !self.may(&step) {
-                continue;
-            }
+            let excused = self.record.excused();
+            let step = plan.next(|card| self.limits.may(card, excused));
             self.take(step).await;
             // Hours of requests would fill the memory of the simulator.
             self.cloud.journal().clear();
@@ -93,24 +60,12 @@ impl<'a> Weather<'a> {
         self.cloud.rotate_oidc_token().expect("a token file");
     }
 
-    /// Whether a step may come already.
-    fn may(&mut self, step: &Step) -> bool {
-        if !matches!(step.action, Action::Fault(_, revoked) if revoked != Revoked::Nothing) {
-            return true;
-        }
-        let may = self.chain_failed.is_none_or(|last| last.elapsed() >= CHAIN_APART);
-        if may {
-            self.chain_failed = Some(Instant::now());
-        }
-        may
-    }
-
     async fn take(&mut self, step: Step) {
         if step.alone {
             while self.faults.join_next().await.is_some() {}
         }
         let side = matches!(step.action, Action::Replace | Action::Kill).then_some(self.sites[1].name);
-        let open = self.record.open(&step.name, step.kind, side);
+        let open = self.record.open(&step.name, step.sort, step.kind, side);
         match step.action {
             Action::Fault(fault, revoked) => {
                 let id = self.cloud.fault(*fault.clone());
@@ -126,12 +81,12 @@ impl<'a> Weather<'a> {
             }
             Action::Revoke(revoked) => self.revoke(revoked),
             // What was issued before may have expired at once, or have been issued in the future.
-            Action::ClockJump(offset) if self.revocations.may() => {
+            Action::ClockJump(offset) => {
+                self.limits.revocations.count();
                 self.cloud.clock().set_offset(offset);
                 // The kubelet, whose clock is the cloud's here, would have renewed the token in time.
                 self.cloud.rotate_oidc_token().expect("a token file");
             }
-            Action::ClockJump(_) => {}
             Action::Lifetimes(lifetime) => self.cloud.configure(|settings| {
                 settings.realm.bearer_lifetime = lifetime;
                 settings.blob_url.lifetime = lifetime;
@@ -154,6 +109,22 @@ impl<'a> Weather<'a> {
                 sleep(step.lasts).await;
                 self.configure(Names::Good, None);
             }
+            Action::NameServer(mood) => {
+                let names = self.sites[0].names.clone().expect("the plan knows whether there is one");
+                let asked = names.asked();
+                names.set(mood);
+                let over = Instant::now() + ASKED_WITHIN;
+                while names.asked() == asked && Instant::now() < over {
+                    sleep(POLL).await;
+                }
+                sleep(step.lasts).await;
+                names.set(Mood::Good);
+                if mood == Mood::Silent {
+                    sleep(ASKED_AGAIN).await;
+                }
+                self.record.close(open, names.asked() - asked);
+                return;
+            }
             Action::Reload { connections, part_mib } => {
                 let blobs = format!("blobs:\n  connections: {connections}\n  partSize: {part_mib}MiB\n");
                 self.configure(Names::Good, Some(&blobs));
@@ -172,7 +143,7 @@ impl<'a> Weather<'a> {
             }
             Action::Kill => self.sites[1].kill().await,
         }
-        self.record.close(open);
+        self.record.close(open, 1);
     }
 
     fn configure(&mut self, names: Names, blobs: Option<&str>) {
@@ -183,10 +154,15 @@ impl<'a> Weather<'a> {
 
     /// What issued the revoked is asked again, and so everything below it goes too.
     fn revoke(&mut self, revoked: Revoked) {
-        if revoked == Revoked::Nothing || !self.revocations.may() {
+        if revoked == Revoked::Nothing || !self.limits.revocations.may() {
             return;
         }
+        self.limits.revocations.count();
         match revoked {
+            Revoked::Node => {
+                self.cloud.directory().revoke_sessions(setup::WORKER_ROLE);
+                self.cloud.directory().revoke_sessions(setup::PULL_ROLE);
+            }
             Revoked::Sessions => self.cloud.directory().revoke_sessions(setup::PULL_ROLE),
             Revoked::Logins => self.cloud.directory().revoke_logins(Some(setup::INSTANCE)),
             Revoked::Bearers | Revoked::Nothing => {}
@@ -203,12 +179,16 @@ struct Force {
 }
 
 impl Force {
-    /// Takes it out of force once its time is over.
-    async fn end(self, id: cloudsim::fault::FaultId, lasts: Duration) {
-        sleep(lasts).await;
+    /// Takes it out of force once it is used up, or its time is over.
+    async fn end(self, id: FaultId, lasts: Duration) {
+        let over = Instant::now() + lasts;
+        while Instant::now() < over && !self.faults.used_up(id) {
+            sleep(POLL).await;
+        }
+        let met = self.faults.struck(id);
         self.faults.remove(id);
         // What it did to an answer may still be on its way.
         sleep(POLL).await;
-        self.record.close(self.open);
+        self.record.close(self.open, met);
     }
 }

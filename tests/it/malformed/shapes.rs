@@ -4,7 +4,7 @@ use crate::support::{DOMAIN, REPOSITORY};
 
 /// What may come back.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     /// One refusal of the client's.
     Refused,
     /// The same, or nothing: the sender has not come to the end of a head.
@@ -16,11 +16,11 @@ pub(super) enum Answer {
 }
 
 /// One shape.
-pub(super) struct Shape {
-    pub(super) name: &'static str,
-    pub(super) answer: Answer,
+pub(crate) struct Shape {
+    pub(crate) name: &'static str,
+    pub(crate) answer: Answer,
     /// The bytes of its `n`th request.
-    pub(super) bytes: fn(usize) -> Vec<u8>,
+    pub(crate) bytes: fn(usize) -> Vec<u8>,
 }
 
 const fn shape(name: &'static str, answer: Answer, bytes: fn(usize) -> Vec<u8>) -> Shape {
@@ -61,7 +61,7 @@ fn noise(number: usize, length: usize) -> Vec<u8> {
 use Answer::{Exactly, Http2, Refused, RefusedOrSilence};
 
 #[rustfmt::skip]
-pub(super) const SHAPES: &[Shape] = &[
+pub(crate) const SHAPES: &[Shape] = &[
     // Not HTTP at all.
     shape("TLS hello", Exactly(&[400]), |_| b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec()),
     shape("noise", RefusedOrSilence, |n| noise(n, 64 + n % 512)),

@@ -163,6 +163,12 @@ fn every_kubectl_command_names_what_the_manifests_hold() {
                     assert!(root().join("daemonset").join(directory).join("kustomization.yaml").is_file(), "{line}");
                 }
                 ["kubectl", "-n", "kube-system", "rollout", "status", set] => is_kept(set, None),
+                ["kubectl", "-n", "kube-system", "delete", "configmap", "-l", label] => {
+                    let (key, value) = label.split_once('=').expect("a label");
+                    let kept = fs::read_to_string(root().join("tests/data/daemonset/rrsa.yaml")).unwrap();
+                    let map = kept.split("\n---\n").find(|object| object.contains("\nkind: ConfigMap\n")).unwrap();
+                    assert!(map.contains(&format!("    {key}: {value}\n")), "{line}");
+                }
                 ["kubectl", "-n", "kube-system", "exec", set, "-c", container, "--", program, rest @ ..] => {
                     is_kept(set, Some(container));
                     let dockerfile = fs::read_to_string(root().join("Dockerfile")).unwrap();
@@ -213,12 +219,36 @@ fn the_demonstration_runs() {
 
 #[test]
 fn all_tests_are_run_by_the_script_that_the_readme_names() {
-    let script = root().join(blocks::TESTS.text().trim());
-    assert!(fs::metadata(&script).unwrap().permissions().mode() & 0o111 != 0, "it can be run");
-    let text = fs::read_to_string(&script).unwrap();
-    assert!(text.contains("cargo test --workspace"), "{text}");
-    let checked = Command::new("bash").arg("-n").arg(&script).status().unwrap();
-    assert!(checked.success());
+    let place = Place::new();
+    let bin = place.path().join("bin");
+    // A machine of somebody who is not root, where nothing is installed and one test fails.
+    for program in ["bash", "dirname"] {
+        std::os::unix::fs::symlink(Path::new("/usr/bin").join(program), bin.join(program)).unwrap();
+    }
+    place.program("id", "echo 1000");
+    place.program("cargo", "printf '%s\\n' \"$@\" >\"$ASKED\"\nexit 101");
+    let asked = place.path().join("asked");
+    let mut script = Command::new(root().join(blocks::TESTS.text().trim()));
+    let output = script.env_clear().env("PATH", &bin).env("ASKED", &asked).arg("chosen::").output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(101), "{told}{}", String::from_utf8_lossy(&output.stderr));
+
+    let asked = fs::read_to_string(asked).unwrap();
+    let mut asked = asked.lines();
+    let ours: Vec<_> = asked.by_ref().take_while(|word| *word != "--").collect();
+    assert_eq!(ours, ["test", "--workspace", "--locked", "--no-fail-fast"]);
+    let harness: Vec<_> = asked.collect();
+    let (chosen, skipped) = harness.split_last().unwrap();
+    assert_eq!(*chosen, "chosen::");
+    // What is left out is there, and is told; nothing else is.
+    let all = Command::new(std::env::current_exe().unwrap()).arg("--list").output().unwrap();
+    let all = String::from_utf8(all.stdout).unwrap();
+    assert!(skipped.len() > 20, "{skipped:?}");
+    for pair in skipped.chunks(2) {
+        let ["--skip", name] = pair else { panic!("{pair:?}") };
+        assert!(all.lines().any(|test| test.contains(name)), "there is no test {name}");
+        assert!(told.lines().any(|line| line.starts_with("SKIPPED: ") && line.contains(name)), "{name}: {told}");
+    }
 }
 
 #[test]

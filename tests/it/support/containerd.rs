@@ -78,6 +78,11 @@ impl Containerd {
         self.dir.path().join("certs.d")
     }
 
+    /// The configuration it was started with.
+    pub(crate) fn config_file(&self) -> PathBuf {
+        self.dir.path().join("config.toml")
+    }
+
     /// Writes the `hosts.toml` that sends pulls of `domain` to the daemon at `mirror`, and nowhere else (`server` is
     /// the mirror too, so that a pull that passes has passed through it).
     pub(crate) fn send_pulls_to(&self, domain: &str, mirror: &str) {

@@ -4,6 +4,7 @@ pub(crate) mod client;
 pub(crate) mod containerd;
 pub(crate) mod cri;
 pub(crate) mod daemon;
+pub(crate) mod dns;
 pub(crate) mod forward_proxy;
 pub(crate) mod network;
 pub(crate) mod node;

@@ -1,6 +1,7 @@
 //! The binary as another program runs it: a line on standard input, an answer on standard output, and nothing of it on
 //! any disk.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
@@ -13,6 +14,20 @@ use tempfile::TempDir;
 
 /// The name that docker, podman and skopeo know the binary by.
 pub(crate) const CREDENTIAL_HELPER: &str = "docker-credential-acr-pull-proxy";
+
+/// Runs a program where a person would watch it: on a terminal, by Debian's `script`. Its exit code and all it wrote.
+pub(crate) fn on_a_terminal(program: &Command) -> (Option<i32>, String) {
+    let quoted = |word: &OsStr| format!("'{}'", word.to_str().expect("plain words").replace('\'', "'\\''"));
+    let variables = program.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    let variables = variables.map(|(name, value)| [name, OsStr::new("="), value].join(OsStr::new("")));
+    let words = [OsStr::new("env"), OsStr::new("-i"), OsStr::new("TERM=xterm")].map(quoted).into_iter();
+    let words = words.chain(variables.map(|variable| quoted(&variable)));
+    let words = words.chain([quoted(program.get_program())]).chain(program.get_args().map(quoted));
+    let line = words.collect::<Vec<_>>().join(" ");
+    let shown = Command::new("script").args(["-qec", &line, "/dev/null"]).stdin(Stdio::null()).output();
+    let shown = shown.expect("script is there (Debian package bsdutils, which is essential)");
+    (shown.status.code(), String::from_utf8(shown.stdout).expect("a terminal's text"))
+}
 
 /// A place for the binary's socket, configuration and names. Gone with the test.
 #[derive(Debug)]

@@ -129,5 +129,5 @@ async fn the_service_is_installed_verified_upgraded_and_removed_as_its_readme_sa
     site.follow(&blocks::KEY_FILES);
     let files = "/etc/acr-pull-proxy/credentials";
     let modes = machine.run("stat", &["-c", "%u %a", files, &format!("{files}/access-key-id")]);
-    assert_eq!(modes, "65532 500\n65532 400");
+    assert_eq!(modes, "65521 500\n65521 400");
 }

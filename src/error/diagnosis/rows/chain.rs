@@ -7,13 +7,13 @@ use crate::error::diagnosis::{Row, Sign};
 #[rustfmt::skip]
 pub(super) const CHAIN: &[Row] = &[
     sign(Sign::Throttled, Cloud, [
-        "`throttled`, a bare 302 or 429 of an API",
+        "`throttled`: `Throttling`, `Throttling.User`, `Throttling.Api`, a bare 302 or 429 of an API",
         "the account's limit of calls is reached (STS: 100 a second for the whole account)",
         "wait: the daemon tries again by itself; if it goes on, look who else calls",
         "the daemon tries again",
     ]),
     sign(Sign::CloudFailed, Cloud, [
-        "status 5xx of an API",
+        "status 5xx of an API: `InternalError`, `SystemError`, `ServiceUnavailable`, `ServiceUnavailableTemporary`",
         "a failure inside the cloud",
         "wait: the daemon tries again by itself; if it goes on, open a ticket with the request id",
         "the daemon tries again",
@@ -33,7 +33,7 @@ pub(super) const CHAIN: &[Row] = &[
     ]),
     sign(Sign::TokenFile, Node, [
         "`the token file cannot be read`",
-        "the service-account token is not mounted, or cannot be read by this user",
+        "the service-account token is not mounted, cannot be read by this user, or another file is named",
         "mount a projected serviceAccountToken with `audience: sts.aliyuncs.com` and name it in rrsa.tokenFile",
         "mount it, or correct rrsa.tokenFile",
     ]),

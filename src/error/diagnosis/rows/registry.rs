@@ -1,7 +1,7 @@
 //! What stops a pull behind the role chain: the registry, the bucket, and this node.
 
 use super::sign;
-use crate::error::Blame::{Client, Cloud, Node, RegistryAccount};
+use crate::error::Blame::{Client, Cloud, Network, Node, RegistryAccount};
 use crate::error::diagnosis::{Row, Sign};
 
 #[rustfmt::skip]
@@ -79,7 +79,7 @@ pub(super) const REGISTRY: &[Row] = &[
         "the client tries again",
     ]),
     sign(Sign::RegistryFailed, Cloud, [
-        "`status 5xx from` a registry or bucket",
+        "`status 5xx from` a registry or bucket, also as `SlowDown`",
         "a failure inside the cloud",
         "wait: the client tries again; if it goes on, open a ticket with the request id",
         "the client tries again",
@@ -102,6 +102,19 @@ pub(super) const REGISTRY: &[Row] = &[
         "check what answers at {host} from this node; open a ticket if it is the registry",
         "check what answers there",
     ]),
+    sign(Sign::WrongBytes, Network, [
+        "`pull`: `Invalid digest`",
+        "the bytes that came are not those of the digest, which the daemon passes on as they are: the bucket, a blob proxy \
+         or something else on the way has other ones",
+        "pull again; if it goes on, take network.blobProxy out where it is set, and push the image again",
+        "pull again, then check network.blobProxy",
+    ]),
+    sign(Sign::BodyCut, Network, [
+        "`pull`: a body broke off",
+        "the connection to the bucket broke and could not be continued in time, or the daemon ended",
+        "pull again; if it goes on, look at the daemon's log for the digest, and at the route and MTU towards the bucket",
+        "look at the daemon's log",
+    ]),
     sign(Sign::Interrupted, Node, [
         "`the daemon is ending`",
         "the daemon was told to end",
@@ -120,6 +133,13 @@ pub(super) const REGISTRY: &[Row] = &[
         "start it (systemctl start acr-pull-proxy, or look at its pod), and check `listen` and `admin`",
         "start it",
     ]),
+    sign(Sign::DaemonTls, Node, [
+        "`doctor`: no TLS with the daemon",
+        "its certificate is of an issuer that this system does not know, for other names or out of date, or the daemon \
+         runs with another configuration and speaks no TLS",
+        "name the certificate of its issuer in tls.caFile, renew it with 127.0.0.1 among its names, or reload the daemon",
+        "check tls.caFile",
+    ]),
     sign(Sign::ClientToken, Node, [
         "`no client token was sent`, `the client token is wrong`, `the daemon has no client token yet`",
         "`clientAuth` is set, and the caller does not send the token in its file",
@@ -129,7 +149,7 @@ pub(super) const REGISTRY: &[Row] = &[
     sign(Sign::DaemonNotReady, Node, [
         "`doctor`: the daemon is not ready",
         "an instance has no login in the running daemon",
-        "look at last_error on its status page; if `doctor` succeeds where it fails, restart it",
+        "look at lastError on its status page; if `doctor` succeeds where it fails, restart it",
         "look at its status page",
     ]),
     sign(Sign::DomainNotServed, Node, [
@@ -137,6 +157,12 @@ pub(super) const REGISTRY: &[Row] = &[
         "the daemon runs with another configuration",
         "reload it (SIGHUP), or name its configuration with --config",
         "reload it",
+    ]),
+    sign(Sign::ReloadRefused, Node, [
+        "`doctor`: a newer configuration is refused",
+        "the file was changed and cannot be used, so that the daemon goes on with the one before it",
+        "correct what is named; `check` says all of it at once",
+        "correct the configuration",
     ]),
     sign(Sign::CriDisabled, Node, [
         "`doctor`: containerd runs without its CRI plugin",
@@ -146,7 +172,8 @@ pub(super) const REGISTRY: &[Row] = &[
     ]),
     sign(Sign::NoConfigPath, Node, [
         "`doctor`: containerd has no config_path",
-        "containerd before 2.2 reads no hosts.toml unless it is told where they are",
+        "containerd before 2.2 reads no hosts.toml unless it is told where they are, and later ones neither beside \
+         registry.mirrors",
         "set config_path to /etc/containerd/certs.d in containerd's config.toml and restart containerd",
         "set config_path of containerd",
     ]),
@@ -168,10 +195,17 @@ pub(super) const REGISTRY: &[Row] = &[
         "put the mirror into /etc/rancher/*/registries.yaml, which `doctor` prints, and restart the distribution",
         "use registries.yaml",
     ]),
+    sign(Sign::ContainerdNotRestarted, Node, [
+        "`doctor`: containerd was not restarted",
+        "its configuration was changed after its start, and it reads that only then; a hosts.toml it reads at every pull",
+        "restart containerd (systemctl restart containerd); containers go on running",
+        "restart containerd",
+    ]),
     sign(Sign::HostsEntry, Node, [
         "`doctor`: a domain is not sent to the daemon",
-        "our entry is not in its hosts.toml, or containerd finds another file first",
-        "run `acr-pull-proxy hosts install`, which changes nothing but our own entry",
+        "our entry is not in its hosts.toml, was changed by hand, or containerd finds another file first",
+        "run `acr-pull-proxy hosts install`, which changes nothing but our own entry; with --force also where that was \
+         changed by hand",
         "run hosts install",
     ]),
     sign(Sign::PullsElsewhere, Node, [
