@@ -182,6 +182,16 @@ impl Client {
         self.connector.warm(&uri, wanted);
     }
 
+    /// Closes connections that have lain idle too long. For a client of [`Client::http1_only`], whose connections have no
+    /// task that could, somebody has to call it from time to time; others do it by themselves.
+    pub fn close_idle(&self) {
+        match &self.pool {
+            Pool::Tasks(_) => {}
+            Pool::Driven(pool) => pool.prune(),
+            Pool::Forward(forward) => forward.prune(),
+        }
+    }
+
     /// Where a connection to `host` would be tried, in order.
     ///
     /// # Errors

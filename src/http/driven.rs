@@ -5,7 +5,8 @@
 //! the socket in the very poll that asks for it, so that a blob costs the copies and the decryption and little else.
 //!
 //! A connection goes back to the pool when its body was read to the end, and away with its body otherwise. While it lies
-//! idle nobody looks at it: whether it is still good is found out when it is next used.
+//! idle nobody looks at it: whether it is still good is found out when it is next used, and one that lay too long is closed
+//! by the next look at the pool, which its owner takes from time to time ([`Pool::prune`]).
 
 use std::collections::HashMap;
 use std::fmt;
@@ -117,12 +118,18 @@ impl Pool {
         found.map(|found| found.link)
     }
 
-    fn give_back(&self, key: Key, link: Link) {
+    /// Closes what has lain idle too long. Nothing here does so by itself.
+    pub(super) fn prune(&self) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|_, links| {
             links.retain(|found| found.since.elapsed() < self.limits.idle);
             !links.is_empty()
         });
+    }
+
+    fn give_back(&self, key: Key, link: Link) {
+        self.prune();
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let links = idle.entry(key).or_default();
         if links.len() < self.limits.per_origin {
             links.push(Idle { link, since: Instant::now() });

@@ -78,6 +78,11 @@ impl Forward {
         !self.proxy.rests()
     }
 
+    /// Closes connections of both kinds that have lain idle too long.
+    pub(super) fn prune(&self) {
+        self.pool.prune();
+    }
+
     /// Sends one request, through the proxy if that is possible.
     pub(super) async fn request(&self, request: Request<Body>) -> Result<Response<Body>, Failure> {
         let shared = request.method() == Method::GET && !request.headers().contains_key(AUTHORIZATION);

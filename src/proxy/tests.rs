@@ -7,6 +7,8 @@ mod blobs;
 mod connections;
 mod manifests;
 mod parts;
+mod ranges;
+mod resume;
 mod routing;
 mod support;
 mod turns;

@@ -2,29 +2,31 @@
 
 use std::sync::{Arc, OnceLock};
 
-use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, LOCATION, RANGE};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
+use http::{HeaderValue, Response, StatusCode};
 
+use super::check::{Holds, holds, length};
 use super::fetch::{Source, Span};
 use super::locate::{Located, Opened, Wanted};
 use super::manifest::is_encoded;
 use super::memory::Reservation;
-use super::next::Small;
 use super::ordered::{Begun, ordered};
 use super::plan::FIRST;
-use super::range::{ByteRange, ContentRange, RangeRequest};
+use super::range::{ByteRange, RangeRequest};
+use super::readers::Reader;
+use super::respond::{as_range_of_all, from_memory, not_satisfiable, redirect, say_range};
 use super::send::Budget;
 use super::{BlobMode, Pull, Upstream, UpstreamError, answer};
 use crate::http::Body;
-use crate::http::body::{empty, full};
+use crate::http::body::empty;
 use crate::http::headers::DOCKER_CONTENT_DIGEST;
 use crate::oci::Digest;
-use crate::telemetry::pulls::{FromMemory, Trail};
+use crate::telemetry::pulls::Trail;
 
-/// How the whole of a blob is begun.
+/// How an answer is begun.
 pub(super) enum Beginning {
-    /// With its first part, which somebody reads.
-    Now,
+    /// With its first part, which somebody reads, perhaps beside others who read ranges of the same blob.
+    Now(Option<Arc<Reader>>),
     /// With its first part, which nobody reads yet and which goes into this memory.
     Held(Reservation),
     /// With all parts at once.
@@ -61,83 +63,134 @@ impl Upstream {
         let range = match RangeRequest::parse(pull.headers.get(RANGE).and_then(|value| value.to_str().ok())) {
             RangeRequest::Several(several) => match self.several(pull, digest, &several, budget).await? {
                 Some(parts) => return Ok(parts),
-                None => RangeRequest::Whole,
+                None => None,
             },
-            range => range,
+            RangeRequest::One(one) => Some(one),
+            RangeRequest::Whole => None,
         };
-        let value = match &range {
-            RangeRequest::One(one) => Some(header(one)),
-            _ => None,
-        };
-        if let (RangeRequest::Whole, Some(small)) = (&range, self.fetched_ahead(&pull.place, digest).await) {
-            return Ok(whole(&small));
-        }
-        if let (RangeRequest::Whole, Some(begun)) = (&range, self.take_turn(&pull.place, digest).await) {
-            return Ok(begun);
+        if let Some(small) = self.fetched_ahead(&pull.place, digest, range.is_none()).await {
+            return Ok(from_memory(&small, range));
         }
         if self.blobs.mode == BlobMode::Redirect {
-            return match self.locate(&pull.place, digest, Wanted::new(value.as_ref()), budget).await? {
-                Located::There(uri) => Ok(redirect(uri.to_header())),
-                Located::Here(opened) => self.stream(pull, digest, &range, opened, Beginning::Now),
+            return match self.locate(&pull.place, digest, Wanted::of(range), budget).await? {
+                Located::There { uri, .. } => Ok(redirect(uri.to_header())),
+                Located::Here(opened) => self.stream(pull, digest, range, opened, Beginning::Now(None)),
             };
         }
-        if range == RangeRequest::Whole
-            && let Some((length, limited)) = self.length_ahead(&pull.place, digest)
-        {
-            let begun = Begun::new(self.source(pull, digest, Some(length)), length, limited);
-            let opened = self.open_first(pull, digest, begun.first().end, budget).await?;
-            return self.stream(pull, digest, &range, opened, Beginning::Begun(Box::new(begun)));
+        match self.streamed(pull, digest, range, budget).await {
+            // Where a remembered URL leads to something else by now, a fresh one may not.
+            Err(error @ UpstreamError::Unexpected { .. }) if self.forget_url(&pull.place, digest) => {
+                tracing::debug!(%digest, %error, "asking the registry for a fresh blob URL");
+                self.streamed(pull, digest, range, budget).await
+            }
+            result => result,
         }
-        let opened = self.open_range(pull, digest, &range, value.as_ref(), budget).await?;
-        self.stream(pull, digest, &range, opened, Beginning::Now)
     }
 
-    /// Opens a blob for a range. OSS answers a range that reaches beyond the end with the whole object (cloud fact sheet,
-    /// section 7.3); with the length known from that answer, the range is asked for again, cut to it.
+    /// The bytes from wherever they are, over as many connections as they are worth.
+    ///
+    /// All of a blob may be asked for as `bytes=0-` too, which differs in the status only. Who reads chunks by such
+    /// ranges gets each over one connection.
+    async fn streamed(
+        self: &Arc<Self>,
+        pull: &Pull,
+        digest: &Digest,
+        range: Option<ByteRange>,
+        budget: &Budget,
+    ) -> Result<Response<Body>, UpstreamError> {
+        let reader = range.map(|range| Arc::new(self.readers.enter(self.key(&pull.place, digest), range)));
+        let all = match range {
+            None => true,
+            Some(range) => range == ByteRange::From(0) && !self.readers.read_chunks(),
+        };
+        let answer = if !all {
+            let opened = self.open_range(pull, digest, range, budget).await?;
+            self.stream(pull, digest, range, opened, Beginning::Now(reader))?
+        } else if let Some(begun) = self.take_turn(&pull.place, digest).await {
+            begun
+        } else if let Some((length, limited)) = self.length_ahead(&pull.place, digest) {
+            let begun = Begun::new(self.source(pull, digest, Some(length), reader), length, limited);
+            let opened = self.open_first(pull, digest, Wanted::of(None).first(begun.first().end), budget).await?;
+            self.stream(pull, digest, None, opened, Beginning::Begun(Box::new(begun)))?
+        } else {
+            let opened = self.open_range(pull, digest, None, budget).await?;
+            self.stream(pull, digest, None, opened, Beginning::Now(reader))?
+        };
+        Ok(if all && range.is_some() { as_range_of_all(answer) } else { answer })
+    }
+
+    /// Opens a blob for a range, or for all of it.
     pub(super) async fn open_range(
         self: &Arc<Self>,
         pull: &Pull,
         digest: &Digest,
-        range: &RangeRequest,
-        value: Option<&HeaderValue>,
+        range: Option<ByteRange>,
         budget: &Budget,
     ) -> Result<Opened, UpstreamError> {
-        if *range == RangeRequest::Whole && self.blobs.connections > 1 {
-            return self.open_first(pull, digest, FIRST, budget).await;
+        let wanted = Wanted::of(range);
+        // With more than one connection, a part is opened first, where it is known to lie within the blob.
+        let begins = self.blobs.connections > 1
+            && match range {
+                None => true,
+                Some(ByteRange::From(from)) => {
+                    self.size(&pull.place, digest).is_some_and(|size| from.saturating_add(FIRST) < size)
+                }
+                Some(_) => false,
+            };
+        if begins {
+            return self.open_first(pull, digest, wanted.first(FIRST), budget).await;
         }
-        let opened = self.open(&pull.place, digest, Wanted::new(value), budget).await?;
-        let (RangeRequest::One(one), StatusCode::OK) = (range, opened.response.status()) else { return Ok(opened) };
+        self.open_exactly(pull, digest, wanted, budget).await
+    }
+
+    /// Opens the first bytes of what is wanted.
+    async fn open_first(
+        self: &Arc<Self>,
+        pull: &Pull,
+        digest: &Digest,
+        wanted: Wanted,
+        budget: &Budget,
+    ) -> Result<Opened, UpstreamError> {
+        let opened = self.open_exactly(pull, digest, wanted, budget).await?;
+        // A blob host that takes the part to be beyond an empty blob, or one that is shorter than it was said to be, is
+        // asked for all that is wanted.
+        if opened.response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
+            return self.open_exactly(pull, digest, Wanted::of(wanted.range), budget).await;
+        }
+        Ok(opened)
+    }
+
+    /// Opens a blob. OSS answers a range that reaches beyond the end with the whole object (cloud fact sheet, section 7.3);
+    /// with the length known from that answer, the range is asked for again, cut to it.
+    async fn open_exactly(
+        self: &Arc<Self>,
+        pull: &Pull,
+        digest: &Digest,
+        wanted: Wanted,
+        budget: &Budget,
+    ) -> Result<Opened, UpstreamError> {
+        let opened = self.open(&pull.place, digest, wanted, budget).await?;
+        let (Some(range), StatusCode::OK) = (wanted.range, opened.response.status()) else { return Ok(opened) };
         let Some(total) = length(opened.response.headers()) else { return Ok(opened) };
-        match one.within(total) {
+        match range.within(total) {
             Some(bytes) if bytes != (0..total) => {
                 drop(opened);
                 let exact = ByteRange::Between(bytes.start, bytes.end - 1);
-                self.open(&pull.place, digest, Wanted::Range(&header(&exact)), budget).await
+                self.open(&pull.place, digest, Wanted::of(Some(exact)), budget).await
             }
             _ => Ok(opened),
         }
     }
 
-    /// Opens the first `length` bytes of a blob.
-    async fn open_first(
+    pub(super) fn source(
         self: &Arc<Self>,
         pull: &Pull,
         digest: &Digest,
-        length: u64,
-        budget: &Budget,
-    ) -> Result<Opened, UpstreamError> {
-        let first = header(&ByteRange::Between(0, length - 1));
-        let opened = self.open(&pull.place, digest, Wanted::Whole(Some(&first)), budget).await?;
-        // A blob host that takes the range to be beyond an empty blob is asked for the whole.
-        if opened.response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
-            return self.open(&pull.place, digest, Wanted::Whole(None), budget).await;
-        }
-        Ok(opened)
-    }
-
-    pub(super) fn source(self: &Arc<Self>, pull: &Pull, digest: &Digest, total: Option<u64>) -> Source {
+        total: Option<u64>,
+        reader: Option<Arc<Reader>>,
+    ) -> Source {
         let (upstream, place, digest) = (Arc::clone(self), pull.place.clone(), digest.clone());
-        Source { upstream, place, digest, etag: OnceLock::new(), total, trail: Trail::default() }
+        Source { upstream, place, digest, etag: OnceLock::new(), total, trail: Trail::default(), reader }
     }
 
     /// Turns an opened answer into the client's, with a body that is resumed where it breaks.
@@ -145,62 +198,39 @@ impl Upstream {
         self: &Arc<Self>,
         pull: &Pull,
         digest: &Digest,
-        range: &RangeRequest,
+        range: Option<ByteRange>,
         opened: Opened,
         beginning: Beginning,
     ) -> Result<Response<Body>, UpstreamError> {
-        let (head, body) = opened.response.into_parts();
-        let unexpected = |what| UpstreamError::Unexpected { host: opened.host.clone(), what };
+        let Opened { response, host, slow, first } = opened;
+        let (head, body) = response.into_parts();
+        let unexpected = |what| UpstreamError::Unexpected { host: host.clone(), what };
         if is_encoded(&head.headers) {
             return Err(unexpected("a content encoding that was not asked for"));
         }
-        let announced = length(&head.headers);
-        let part = match (head.status, range) {
-            (StatusCode::RANGE_NOT_SATISFIABLE, _) => return Ok(not_satisfiable(&head.headers)),
-            (StatusCode::OK, RangeRequest::One(one)) if announced.is_some_and(|total| one.within(total).is_none()) => {
-                let mut headers = HeaderMap::new();
-                let value = format!("bytes */{}", announced.unwrap_or_default());
-                headers.extend(HeaderValue::from_str(&value).ok().map(|value| (CONTENT_RANGE, value)));
-                return Ok(not_satisfiable(&headers));
-            }
-            (StatusCode::OK, _) => announced.map(|total| (0..total, Some(total))),
-            (StatusCode::PARTIAL_CONTENT, RangeRequest::One(one)) => {
-                let range = content_range(&head.headers).ok_or_else(|| unexpected("a 206 without a Content-Range"))?;
-                let asked = range.total.is_none_or(|total| one.within(total) == Some(range.bytes()));
-                if !asked || !one.may_begin_at(range.first) {
-                    return Err(unexpected("a 206 with another range than was asked for"));
-                }
-                Some((range.bytes(), range.total))
-            }
-            (StatusCode::PARTIAL_CONTENT, RangeRequest::Whole) => {
-                let range = content_range(&head.headers).ok_or_else(|| unexpected("a 206 without a Content-Range"))?;
-                let total = range.total.ok_or_else(|| unexpected("a 206 without the length of the whole"))?;
-                let first = if let Beginning::Begun(begun) = &beginning { begun.first().end } else { FIRST };
-                if range.bytes() != (0..first.min(total)) {
-                    return Err(unexpected("a 206 with another range than was asked for"));
-                }
-                Some((range.bytes(), Some(total)))
-            }
-            _ => return Err(unexpected("a blob without status 200 or 206")),
-        };
-        if let Some((bytes, _)) = &part
-            && announced.is_some_and(|length| length != bytes.end - bytes.start)
-        {
-            return Err(unexpected("another length than that of its range"));
-        }
         let mut answer = answer(head.status, &head.headers, empty());
-        let Some((bytes, total)) = part else { return Ok(answer.map(|_| super::fetch::unresumable(body))) };
-        let first = Span { position: bytes.start, end: bytes.end };
-        let whole = match (range, total) {
-            (RangeRequest::Whole, Some(total)) => Span { position: 0, end: total },
-            _ => first,
+        let (bytes, total) = match holds(head.status, &head.headers, range, first).map_err(unexpected)? {
+            Holds::Bytes(bytes, total) => (bytes, total),
+            Holds::Unmeasured => return Ok(answer.map(|_| super::fetch::unresumable(body))),
+            Holds::Nothing(total) => return Ok(not_satisfiable(total)),
         };
-        if *range == RangeRequest::Whole {
+        let first = Span { position: bytes.start, end: bytes.end };
+        // Of what was asked for, the first part may have been opened only.
+        let whole = match (head.status, range, total) {
+            (StatusCode::PARTIAL_CONTENT, Some(range), Some(total)) => range.within(total).unwrap_or(bytes),
+            (_, None, Some(total)) => 0..total,
+            _ => bytes,
+        };
+        let whole = Span { position: whole.start, end: whole.end };
+        if range.is_none() {
             *answer.status_mut() = StatusCode::OK;
             answer.headers_mut().remove(CONTENT_RANGE);
+        } else if whole != first
+            && let Some(total) = total
+        {
+            say_range(&mut answer, whole, total);
         }
         answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(whole.end - whole.position));
-        let source = self.source(pull, digest, total);
         let (trail, body) = match beginning {
             Beginning::Begun(begun) if begun.source().total == total && begun.first() == first => {
                 begun.source().note_id(&head.headers);
@@ -210,11 +240,17 @@ impl Upstream {
                 (begun.source().trail.clone(), begun.with(body))
             }
             beginning => {
+                let (held, reader) = match beginning {
+                    Beginning::Held(held) => (Some(held), None),
+                    Beginning::Now(reader) => (None, reader),
+                    Beginning::Begun(_) => (None, None),
+                };
+                let source = self.source(pull, digest, total, reader);
                 source.remember(&head.headers);
-                let held = if let Beginning::Held(held) = beginning { Some(held) } else { None };
                 let trail = source.trail.clone();
                 let body = if whole.end > first.end {
-                    ordered(source, whole, (first, body, held), opened.slow)
+                    // A range is widened by what is measured only: its reader may want no more than the beginning.
+                    ordered(source, whole, (first, body, held), slow && range.is_none())
                 } else {
                     Arc::new(source).stream(first, body)
                 };
@@ -224,48 +260,4 @@ impl Upstream {
         answer.extensions_mut().insert(trail);
         Ok(answer.map(|_| body))
     }
-}
-
-/// A blob that is in memory.
-fn whole(small: &Small) -> Response<Body> {
-    let bytes = &small.bytes;
-    let mut response = Response::new(full(bytes.clone()));
-    response.extensions_mut().insert(FromMemory);
-    response.extensions_mut().insert(small.trail.clone());
-    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    response.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    response
-}
-
-/// Hands the URL on to the client, which then needs a route to the bucket itself.
-fn redirect(location: Option<HeaderValue>) -> Response<Body> {
-    let mut response = Response::new(empty());
-    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
-    response.headers_mut().extend(location.map(|location| (LOCATION, location)));
-    response
-}
-
-fn not_satisfiable(from: &HeaderMap) -> Response<Body> {
-    let mut response = Response::new(empty());
-    *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
-    response.headers_mut().extend(from.get(CONTENT_RANGE).cloned().map(|value| (CONTENT_RANGE, value)));
-    response
-}
-
-pub(super) fn header(range: &ByteRange) -> HeaderValue {
-    // Digits and "bytes=-" are always a header value; the fallback asks for everything, which is never wrong.
-    HeaderValue::from_str(&range.to_string()).unwrap_or(HeaderValue::from_static("bytes=0-"))
-}
-
-pub(super) fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
-    text(headers, &CONTENT_RANGE).and_then(ContentRange::parse)
-}
-
-pub(super) fn length(headers: &HeaderMap) -> Option<u64> {
-    text(headers, &CONTENT_LENGTH)?.parse().ok()
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
 }

@@ -6,6 +6,9 @@ use serde::Deserialize;
 
 use crate::oci::Digest;
 
+/// The largest size that is believed: a PiB, far above every blob and far below where sums would overflow.
+const LARGEST: u64 = 1 << 50;
+
 /// What comes next.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
@@ -17,12 +20,11 @@ pub(super) enum Next {
 
 /// What a manifest says about one thing it names.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub(super) struct Descriptor {
-    #[serde(default)]
-    pub(super) media_type: String,
     #[serde(deserialize_with = "digest")]
     pub(super) digest: Digest,
+    /// At most [`LARGEST`], so that it can be reckoned with.
+    #[serde(deserialize_with = "size")]
     pub(super) size: u64,
     #[serde(default)]
     platform: Option<Platform>,
@@ -75,12 +77,16 @@ fn digest<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Digest, D::Error>
     Digest::parse(&text).map_err(serde::de::Error::custom)
 }
 
+fn size<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    u64::deserialize(from).map(|size| size.min(LARGEST))
+}
+
 #[cfg(test)]
 mod tests {
     use cloudsim::image::Image;
     use proptest::prelude::{any, proptest};
 
-    use super::{Next, architecture, next};
+    use super::{LARGEST, Next, architecture, next};
 
     #[test]
     fn an_index_leads_to_the_manifest_of_this_node_and_that_to_its_blobs_in_order() {
@@ -92,10 +98,12 @@ mod tests {
         let listed = document["manifests"].as_array().unwrap();
         let named = listed.iter().find(|entry| entry["digest"] == manifest.digest.as_str()).unwrap();
         assert_eq!(named["platform"]["architecture"], architecture());
-        let Some(Next::Blobs(blobs)) = next(stored(manifest.digest.as_str())) else { panic!("no blobs") };
+        let stored = stored(manifest.digest.as_str());
+        let Some(Next::Blobs(blobs)) = next(stored) else { panic!("no blobs") };
         let layers: Vec<_> = blobs.iter().skip(1).map(|layer| layer.digest.as_str()).collect();
         assert_eq!(layers, image.layers);
-        assert!(blobs[0].media_type.contains("config"), "{blobs:?}");
+        let document: serde_json::Value = serde_json::from_slice(stored).unwrap();
+        assert_eq!(document["config"]["digest"], blobs[0].digest.as_str());
     }
 
     #[test]
@@ -108,6 +116,14 @@ mod tests {
         for text in ["", "{}", "[]", r#"{"layers":[]}"#, index, &other] {
             assert_eq!(next(text.as_bytes()), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_size_that_no_blob_has_is_cut_to_one_that_can_be_reckoned_with() {
+        let digest = "0".repeat(64);
+        let text = format!(r#"{{"layers":[{{"digest":"sha256:{digest}","size":{}}}]}}"#, u64::MAX);
+        let Some(Next::Blobs(blobs)) = next(text.as_bytes()) else { panic!("no blobs") };
+        assert_eq!(blobs[0].size, LARGEST);
     }
 
     proptest! {

@@ -12,14 +12,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_RANGE, ETAG};
+use http::header::ETAG;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
+use tokio::time::Instant;
 
+use super::check::content_range;
 use super::locate::Wanted;
 use super::manifest::is_encoded;
-use super::range::{ByteRange, ContentRange};
+use super::range::ByteRange;
+use super::readers::Reader;
 use super::send::Budget;
 use super::{Place, Upstream};
 use crate::error::{BoxError, Explain as _, chain};
@@ -29,9 +32,12 @@ use crate::http::headers;
 use crate::oci::Digest;
 use crate::telemetry::pulls::Trail;
 
-/// How long a body may be silent while its reader waits. containerd cancels a pull after 60 s without a byte at the
-/// earliest, so that there is time for a resumption.
-pub(super) const STALL: Duration = Duration::from_secs(15);
+/// How long a body may be silent while its reader waits.
+pub(super) const STALL: Duration = Duration::from_secs(10);
+/// How long resumptions may go on without a byte. containerd 1.7.0 to 1.7.9 cancel a pull after 60 s without one, and with
+/// it the way past this node. The silence before the first resumption and that after the last, [`STALL`] each, come on
+/// top.
+const PATIENCE: Duration = Duration::from_secs(35);
 /// Resumptions in a row that bring no more than [`PROGRESS`] bytes.
 const MOST_FRUITLESS: u32 = 3;
 /// What a resumption must bring to count as one that helped.
@@ -49,6 +55,8 @@ pub(super) struct Source {
     pub(super) etag: OnceLock<HeaderValue>,
     pub(super) total: Option<u64>,
     pub(super) trail: Trail,
+    /// Who reads a range of it.
+    pub(super) reader: Option<Arc<Reader>>,
 }
 
 /// Which bytes are still to come.
@@ -74,7 +82,7 @@ pub(super) enum BrokenOff {
 impl Source {
     /// Opens `span`, as a body that is continued where it breaks.
     pub(super) async fn open(self: Arc<Self>, span: Span) -> Result<Body, BoxError> {
-        let first = Arc::clone(&self).reopen(span).await?;
+        let first = Arc::clone(&self).reopen(span, Budget::start()).await?;
         Ok(self.stream(span, first))
     }
 
@@ -88,6 +96,7 @@ impl Source {
             resumptions: 0,
             fruitless: 0,
             resumed_at: span.position,
+            silent_since: None,
         };
         body.boxed_unsync()
     }
@@ -113,30 +122,42 @@ impl Source {
         headers.get(ETAG).is_none_or(|now| self.etag.get_or_init(|| now.clone()) == now)
     }
 
-    /// Opens what is left of `span`.
-    async fn reopen(self: Arc<Self>, span: Span) -> Result<Body, BoxError> {
+    /// Whether others read ranges of it too, each with a connection of its own.
+    pub(super) fn is_one_of_several(&self) -> bool {
+        self.reader.as_ref().is_some_and(|reader| reader.is_one_of_several())
+    }
+
+    /// Opens what is left of `span`. Where a remembered URL leads to something else by now, a fresh one is tried, once.
+    async fn reopen(self: Arc<Self>, span: Span, budget: Budget) -> Result<Body, BoxError> {
         let Span { position, end } = span;
-        let value = HeaderValue::from_str(&ByteRange::Between(position, end - 1).to_string())?;
-        let budget = Budget::start();
-        let opened = self.upstream.open(&self.place, &self.digest, Wanted::Range(&value), &budget).await;
-        let opened = opened.inspect_err(|error| {
-            if let Some(id) = error.request_id() {
-                self.trail.answered(id);
+        let wanted = Wanted::of(Some(ByteRange::Between(position, end - 1)));
+        let mut renewed = false;
+        loop {
+            let opened = self.upstream.open(&self.place, &self.digest, wanted, &budget).await;
+            let opened = opened.inspect_err(|error| {
+                if let Some(id) = error.request_id() {
+                    self.trail.answered(id);
+                }
+            })?;
+            let (head, body) = opened.response.into_parts();
+            self.note_id(&head.headers);
+            let changed = match content_range(&head.headers) {
+                _ if head.status != StatusCode::PARTIAL_CONTENT => "the range was not honoured",
+                _ if is_encoded(&head.headers) => "the content is encoded",
+                None => "there is no Content-Range",
+                Some(range) if range.bytes() != (position..end) => "it is another range",
+                Some(range) if range.total.zip(self.total).is_some_and(|(now, then)| now != then) => {
+                    "its length differs"
+                }
+                _ if !self.is_of(&head.headers) => "its ETag differs",
+                _ => return Ok(body),
+            };
+            if renewed || !self.upstream.forget_url(&self.place, &self.digest) {
+                return Err(BrokenOff::Changed(changed).into());
             }
-        })?;
-        let (head, body) = opened.response.into_parts();
-        self.note_id(&head.headers);
-        let range = head.headers.get(CONTENT_RANGE).and_then(|value| value.to_str().ok()).and_then(ContentRange::parse);
-        let changed = match range {
-            _ if head.status != StatusCode::PARTIAL_CONTENT => "the range was not honoured",
-            _ if is_encoded(&head.headers) => "the content is encoded",
-            None => "there is no Content-Range",
-            Some(range) if range.bytes() != (position..end) => "it is another range",
-            Some(range) if range.total.zip(self.total).is_some_and(|(now, then)| now != then) => "its length differs",
-            _ if !self.is_of(&head.headers) => "its ETag differs",
-            _ => return Ok(body),
-        };
-        Err(BrokenOff::Changed(changed).into())
+            renewed = true;
+            tracing::debug!(digest = %self.digest, position, changed, "asking the registry for a fresh blob URL");
+        }
     }
 }
 
@@ -153,6 +174,8 @@ struct BlobBody {
     resumptions: u32,
     fruitless: u32,
     resumed_at: u64,
+    /// When the first of the resumptions began that brought no byte so far.
+    silent_since: Option<Instant>,
 }
 
 type Reopening = Pin<Box<dyn Future<Output = Result<Body, BoxError>> + Send>>;
@@ -171,7 +194,9 @@ impl BlobBody {
         }
         self.fruitless += 1;
         self.resumptions += 1;
-        if self.fruitless > MOST_FRUITLESS || self.resumptions > MOST_RESUMPTIONS {
+        let patience_ends = *self.silent_since.get_or_insert_with(Instant::now) + PATIENCE;
+        let too_often = self.fruitless > MOST_FRUITLESS || self.resumptions > MOST_RESUMPTIONS;
+        if too_often || Instant::now() >= patience_ends {
             return Err(BrokenOff::TooOften(cause).into());
         }
         let source = &self.source;
@@ -183,7 +208,7 @@ impl BlobBody {
             "a blob broke off and is continued"
         );
         self.resumed_at = self.span.position;
-        self.state = State::Reopening(Box::pin(Arc::clone(source).reopen(self.span)));
+        self.state = State::Reopening(Box::pin(Arc::clone(source).reopen(self.span, Budget::until(patience_ends))));
         Ok(())
     }
 
@@ -226,6 +251,7 @@ impl HttpBody for BlobBody {
                         // Trailers say nothing about a blob.
                         let Ok(data) = frame.into_data() else { continue };
                         this.timer.progress(data.len());
+                        this.silent_since = None;
                         this.span.position += data.len() as u64;
                         if this.span.position > this.span.end {
                             return this.end(BrokenOff::TooLong.into());

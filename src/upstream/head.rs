@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
-use super::blob::{content_range, header, length};
+use super::check::{content_range, length};
 use super::locate::Wanted;
 use super::range::ByteRange;
 use super::send::{Budget, Question};
@@ -37,8 +37,8 @@ impl Upstream {
         if !response.status().is_redirection() {
             return Err(unexpected("a blob's head without status 200"));
         }
-        let first = header(&ByteRange::Between(0, 0));
-        let opened = self.open(&pull.place, digest, Wanted::Range(&first), budget).await?;
+        let first = Wanted::of(Some(ByteRange::Between(0, 0)));
+        let opened = self.open(&pull.place, digest, first, budget).await?;
         let headers = opened.response.headers();
         let total = match opened.response.status() {
             StatusCode::PARTIAL_CONTENT => content_range(headers).and_then(|range| range.total),

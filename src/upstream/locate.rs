@@ -3,9 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method, Response};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 use super::memory::{Key, Signed};
+use super::range::ByteRange;
 use super::redirect::{FollowError, location, with_range};
 use super::send::{Asked, Budget, Question, is_out_of_reach};
 use super::{Place, Upstream, UpstreamError};
@@ -28,14 +29,16 @@ pub(super) struct Opened {
     pub(super) host: String,
     /// Whether one connection there is likely to be slower than the line: it is far away, or has a limit of its own.
     pub(super) slow: bool,
+    /// How many bytes of what is wanted it was asked for, where not for all of them.
+    pub(super) first: Option<u64>,
 }
 
 /// Where the registry says a blob is.
 pub(super) enum Located {
     /// In its own answer.
     Here(Opened),
-    /// Behind a URL that is allowed.
-    There(SafeUri),
+    /// Behind a URL that is allowed, and that was asked for just now or remembered.
+    There { uri: SafeUri, remembered: bool },
 }
 
 /// An answer of the registry that several may wait for. Its own bytes go to one of them.
@@ -46,52 +49,69 @@ pub(super) enum Found {
 }
 
 /// Which bytes of a blob are wanted.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Wanted<'a> {
-    /// All; the bucket is asked for the first part only, if one is given.
-    Whole(Option<&'a HeaderValue>),
-    /// This range.
-    Range(&'a HeaderValue),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// This range, or all.
+    pub(super) range: Option<ByteRange>,
+    /// Only so many bytes of it to begin with, where the bucket is asked. A registry that has the bytes itself is asked for
+    /// everything: a part would only be the first of several requests.
+    first: Option<u64>,
 }
 
-impl<'a> Wanted<'a> {
-    pub(super) fn new(range: Option<&'a HeaderValue>) -> Self {
-        range.map_or(Self::Whole(None), Self::Range)
+impl Wanted {
+    pub(super) const fn of(range: Option<ByteRange>) -> Self {
+        Self { range, first: None }
     }
 
-    /// For a registry that has the bytes itself: a part would only be the first of several requests.
-    const fn at_registry(self) -> Option<&'a HeaderValue> {
-        match self {
-            Self::Whole(_) => None,
-            Self::Range(range) => Some(range),
-        }
+    /// The first `bytes` of it; of a range that has no end yet.
+    pub(super) const fn first(self, bytes: u64) -> Self {
+        Self { first: Some(bytes), ..self }
     }
 
-    const fn at_bucket(self) -> Option<&'a HeaderValue> {
-        match self {
-            Self::Whole(first) => first,
-            Self::Range(range) => Some(range),
+    fn at_registry(self) -> Option<HeaderValue> {
+        self.range.map(header)
+    }
+
+    fn at_bucket(self) -> Option<HeaderValue> {
+        let part = |from: u64, bytes: u64| ByteRange::Between(from, from.saturating_add(bytes) - 1);
+        match (self.range, self.first) {
+            (None, Some(bytes)) => Some(header(part(0, bytes))),
+            (Some(ByteRange::From(from)), Some(bytes)) => Some(header(part(from, bytes))),
+            (range, _) => range.map(header),
         }
     }
+}
+
+fn header(range: ByteRange) -> HeaderValue {
+    // Digits and "bytes=-" are always a header value; the fallback asks for everything, which is never wrong.
+    HeaderValue::from_str(&range.to_string()).unwrap_or(HeaderValue::from_static("bytes=0-"))
 }
 
 impl Upstream {
-    /// Opens a blob at its place. A URL that the bucket refuses is asked for anew, once.
+    /// Opens a blob at its place. A URL that the bucket refuses is asked for anew, once, and so is a remembered one behind
+    /// which there is nothing any more.
     pub(super) async fn open(
         self: &Arc<Self>,
         place: &Place,
         digest: &Digest,
-        wanted: Wanted<'_>,
+        wanted: Wanted,
         budget: &Budget,
     ) -> Result<Opened, UpstreamError> {
         let mut renewed = false;
         loop {
-            let uri = match self.locate(place, digest, wanted, budget).await? {
+            let (uri, remembered) = match self.locate(place, digest, wanted, budget).await? {
                 Located::Here(opened) => return Ok(opened),
-                Located::There(uri) => uri,
+                Located::There { uri, remembered } => (uri, remembered),
             };
-            match self.follow(uri.clone(), wanted.at_bucket(), budget).await {
-                Ok(opened) => return Ok(opened),
+            let followed =
+                match self.follow(uri.clone(), wanted.at_bucket().as_ref(), budget).await {
+                    Err(FollowError::Final(
+                        error @ UpstreamError::BucketRefused { status: StatusCode::NOT_FOUND, .. },
+                    )) if remembered => Err(FollowError::Stale(error)),
+                    followed => followed,
+                };
+            match followed {
+                Ok(opened) => return Ok(Opened { first: wanted.first, ..opened }),
                 Err(FollowError::Stale(error)) => {
                     // Only this URL: a younger one may be there already.
                     self.parts.memory.urls.forget_if(&self.key(place, digest), |held| held.uri == uri);
@@ -121,17 +141,17 @@ impl Upstream {
         self: &Arc<Self>,
         place: &Place,
         digest: &Digest,
-        wanted: Wanted<'_>,
+        wanted: Wanted,
         budget: &Budget,
     ) -> Result<Located, UpstreamError> {
         let key = self.key(place, digest);
         if let Some(held) = self.parts.memory.urls.find(&key) {
             if until(self.parts.clock.now(), held.expires) > MARGIN {
-                return Ok(Located::There(held.uri));
+                return Ok(Located::There { uri: held.uri, remembered: true });
             }
             self.parts.memory.urls.forget_if(&key, |other| *other == held);
         }
-        let range = wanted.at_registry().cloned();
+        let range = wanted.at_registry();
         let found = self.locating.join((key.clone(), range.clone()), || {
             let (upstream, place, range) = (Arc::clone(self), place.clone(), range.clone());
             // The same time for all who wait: that of the first.
@@ -139,14 +159,14 @@ impl Upstream {
             async move { upstream.ask_where(&place, &key, range.as_ref(), &budget).await.map_err(Arc::new) }
         });
         match found.await.map_err(UpstreamError::Shared)? {
-            Found::There(uri) => Ok(Located::There(uri)),
+            Found::There(uri) => Ok(Located::There { uri, remembered: false }),
             Found::Here(opened) => {
                 let taken = opened.lock().unwrap_or_else(PoisonError::into_inner).take();
                 match taken {
                     Some(opened) => Ok(Located::Here(opened)),
                     // Somebody else has the bytes.
                     None => match self.ask_where(place, &self.key(place, digest), range.as_ref(), budget).await? {
-                        Found::There(uri) => Ok(Located::There(uri)),
+                        Found::There(uri) => Ok(Located::There { uri, remembered: false }),
                         Found::Here(opened) => {
                             let opened = opened.lock().unwrap_or_else(PoisonError::into_inner).take();
                             opened.map(Located::Here).ok_or(UpstreamError::Late)
@@ -174,7 +194,7 @@ impl Upstream {
         let asked = response.extensions().get::<Asked>().map_or(&place.host, |Asked(host)| host).clone();
         let host = asked.to_string();
         if !response.status().is_redirection() {
-            return Ok(Found::Here(Arc::new(Mutex::new(Some(Opened { response, host, slow: false })))));
+            return Ok(Found::Here(Arc::new(Mutex::new(Some(Opened { response, host, slow: false, first: None })))));
         }
         self.parts.metrics.blob_redirected();
         // A relative location would lead back to the registry, without a bearer: there is nothing there.
@@ -186,6 +206,11 @@ impl Upstream {
             self.parts.memory.urls.keep(key.clone(), Signed { uri: uri.clone(), expires }, 1);
         }
         Ok(Found::There(uri))
+    }
+
+    /// Forgets where a blob is; whether it was known.
+    pub(super) fn forget_url(&self, place: &Place, digest: &Digest) -> bool {
+        self.parts.memory.urls.forget_if(&self.key(place, digest), |_| true)
     }
 
     /// What is remembered of a blob or manifest is remembered under this.

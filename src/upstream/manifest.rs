@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, ETAG, IF_NONE_MATCH};
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use tokio::time::Instant;
@@ -27,6 +27,13 @@ use crate::telemetry::pulls::FromMemory;
 
 /// Longest manifest: what containerd accepts (its `MaxManifestSize`, 4 MiB and 196 KiB).
 const LONGEST_MANIFEST: usize = 4_393_216;
+/// What is accepted of a manifest by its digest: there is one, and those who ask at the same moment share it. So none of them
+/// may narrow the question to a type of its own, or to its own conditions. Registries of the `distribution` kind answer 404
+/// to who does not name the types of OCI.
+const ANY: HeaderValue = HeaderValue::from_static(
+    "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
+     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json, */*",
+);
 /// What an entry costs beside the manifest itself: its key, its headers, its place in the map.
 const ENTRY: u64 = 2 * 1024;
 
@@ -44,7 +51,7 @@ pub(super) struct Manifest {
 /// What makes two questions for a manifest identical.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Asked {
-    /// Whatever else was asked with it: there is one answer.
+    /// There is one answer, whoever asks: see [`ANY`].
     Digest(Key),
     Tag {
         host: RegistryHost,
@@ -75,6 +82,13 @@ impl Upstream {
         let mut answer = Response::new(empty());
         *answer.status_mut() = manifest.status;
         answer.headers_mut().clone_from(&manifest.headers);
+        if let Reference::Digest(digest) = reference
+            && has_already(&pull.headers, digest, &manifest.headers)
+        {
+            *answer.status_mut() = StatusCode::NOT_MODIFIED;
+            answer.headers_mut().remove(CONTENT_LENGTH);
+            return Ok(answer);
+        }
         if from_memory {
             answer.extensions_mut().insert(FromMemory);
         }
@@ -101,15 +115,21 @@ impl Upstream {
         if let Some(manifest) = self.remembered(place, reference) {
             return Ok(manifest);
         }
-        let headers = headers::to_registry(headers);
-        let asked = match reference {
-            Reference::Digest(digest) => Asked::Digest(self.key(place, digest)),
-            Reference::Tag(tag) => Asked::Tag {
-                host: place.host.clone(),
-                repository: place.repository.clone(),
-                tag: tag.clone(),
-                headers: headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-            },
+        let (asked, headers) = match reference {
+            Reference::Digest(digest) => {
+                let any = HeaderMap::from_iter([(ACCEPT, ANY)]);
+                (Asked::Digest(self.key(place, digest)), headers::to_registry(&any))
+            }
+            Reference::Tag(tag) => {
+                let headers = headers::to_registry(headers);
+                let asked = Asked::Tag {
+                    host: place.host.clone(),
+                    repository: place.repository.clone(),
+                    tag: tag.clone(),
+                    headers: headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+                };
+                (asked, headers)
+            }
         };
         let reading = self.reading.join(asked, || {
             let question = Question {
@@ -207,6 +227,20 @@ impl Upstream {
         self.parts.memory.manifests.keep(key, Arc::clone(&manifest), weight);
         Ok(manifest)
     }
+}
+
+/// Whether a client has what a digest names and only asks whether that is still so (`If-None-Match`). What it compares with
+/// is the `ETag` of an earlier answer; registries of the `distribution` kind take the digest for it.
+fn has_already(client: &HeaderMap, digest: &Digest, answered: &HeaderMap) -> bool {
+    let etag = answered.get(ETAG).and_then(|value| value.to_str().ok());
+    let named = |tag: &str| Some(tag) == etag.map(opaque) || tag.trim_matches('"') == digest.as_str();
+    let values = client.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim).any(|tag| tag == "*" || named(opaque(tag)))
+}
+
+/// A tag without the mark of weakness, which takes no part in this comparison (RFC 9110 section 13.1.2).
+fn opaque(tag: &str) -> &str {
+    tag.strip_prefix("W/").unwrap_or(tag)
 }
 
 /// Whether the bytes are not as they are stored, although `identity` was asked for.

@@ -22,6 +22,9 @@ const UNIT: u64 = 1024;
 /// buffers towards the blob host, what waits for a slow client, the state of both connections (half a MiB each; measured
 /// by `cargo bench --bench pull -- memory`).
 const AHEAD: (u64, u64) = (3, 4);
+/// The part of what may be read ahead that blobs may take which nobody has asked for yet, as a fraction. The rest is for
+/// streams, whose readers wait.
+const EARLY: usize = 4;
 /// Most signed URLs remembered; with its key one takes about 1 KiB.
 const MOST_URLS: u64 = 4096;
 
@@ -34,6 +37,7 @@ pub struct Memory {
     size: u64,
     ahead: u64,
     units: Arc<Semaphore>,
+    early: Arc<Semaphore>,
     streams: AtomicUsize,
     owners: AtomicU64,
     pub(super) urls: Recent<Key, Signed>,
@@ -42,7 +46,7 @@ pub struct Memory {
     /// The layers of manifests that clients were given.
     pub(super) turns: Recent<Key, Arc<Turn>>,
     /// Fetched before they were asked for, for some seconds.
-    pub(super) small: Recent<Key, Arc<Small>>,
+    pub(super) small: Recent<Key, Small>,
 }
 
 /// A blob or manifest of a repository, as one instance may see it.
@@ -78,6 +82,7 @@ impl Memory {
             size: bytes,
             ahead,
             units: Arc::new(Semaphore::new(units)),
+            early: Arc::new(Semaphore::new(units / EARLY)),
             streams: AtomicUsize::new(0),
             owners: AtomicU64::new(0),
             urls: Recent::new(MOST_URLS),
@@ -94,6 +99,12 @@ impl Memory {
         self.size
     }
 
+    /// How many bytes of read-ahead nobody holds.
+    #[cfg(test)]
+    pub(crate) fn free(&self) -> u64 {
+        self.units.available_permits() as u64 * UNIT
+    }
+
     /// A number that no other upstream has.
     pub(super) fn owner(&self) -> u64 {
         self.owners.fetch_add(1, Ordering::Relaxed)
@@ -105,9 +116,15 @@ impl Memory {
         Seat { memory: Arc::clone(self) }
     }
 
+    /// Takes `bytes` of the budget for what nobody has asked for yet, if they are there.
+    pub(super) fn reserve_early(&self, bytes: u64) -> Option<EarlyReservation> {
+        let permit = Arc::clone(&self.early).try_acquire_many_owned(units(bytes)?).ok()?;
+        Some(EarlyReservation { _held: self.reserve(bytes)?, _permit: permit })
+    }
+
     /// Takes `bytes` of the budget, if they are there.
     pub(super) fn reserve(&self, bytes: u64) -> Option<Reservation> {
-        let units = u32::try_from(bytes.div_ceil(UNIT)).ok()?;
+        let units = units(bytes)?;
         let permit = Arc::clone(&self.units).try_acquire_many_owned(units).ok()?;
         Some(Reservation { permit, released: 0 })
     }
@@ -131,9 +148,14 @@ impl Seat {
         self.memory.ahead / streams
     }
 
-    /// Takes `bytes` of the budget, if they are there.
+    /// Takes `bytes` of the budget, if they are there or can be had from blobs that nobody has asked for yet.
     pub(super) fn reserve(&self, bytes: u64) -> Option<Reservation> {
-        self.memory.reserve(bytes)
+        loop {
+            let held = self.memory.reserve(bytes);
+            if held.is_some() || !self.memory.small.forget_oldest() {
+                return held;
+            }
+        }
     }
 }
 
@@ -141,6 +163,17 @@ impl Drop for Seat {
     fn drop(&mut self) {
         self.memory.streams.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// A part of the budget for what nobody has asked for yet, given back when dropped.
+#[derive(Debug)]
+pub(super) struct EarlyReservation {
+    _held: Reservation,
+    _permit: OwnedSemaphorePermit,
+}
+
+fn units(bytes: u64) -> Option<u32> {
+    u32::try_from(bytes.div_ceil(UNIT)).ok()
 }
 
 /// A part of the budget, given back when dropped, or bit by bit before.
@@ -168,7 +201,11 @@ impl Reservation {
 
 #[cfg(test)]
 mod tests {
-    use super::Memory;
+    use bytes::Bytes;
+
+    use super::{EarlyReservation, Key, Memory, Small};
+    use crate::oci::{Digest, RegistryHost, RepositoryName};
+    use crate::telemetry::pulls::Trail;
 
     #[test]
     fn what_is_held_is_given_back_bit_by_bit_and_with_its_owner() {
@@ -181,6 +218,41 @@ mod tests {
         let rest = memory.reserve(4 * 1024).unwrap();
         drop((held, rest));
         assert!(memory.reserve(12 * 1024).is_some() && memory.reserve(13 * 1024).is_none());
+    }
+
+    #[test]
+    fn what_nobody_has_asked_for_takes_a_quarter_and_gives_way_to_a_stream() {
+        let memory = Memory::new(64 * 1024);
+        let early = memory.reserve_early(12 * 1024).unwrap();
+        assert!(memory.reserve_early(1024).is_none(), "more than a quarter of 48 KiB");
+        let keep = |digit: u8, early| {
+            let digest = Digest::parse(&format!("sha256:{}", digit.to_string().repeat(64))).unwrap();
+            let host = RegistryHost::parse("registry.example.com").unwrap();
+            let key = Key { owner: 0, host, repository: RepositoryName::parse("team/app").unwrap(), digest };
+            let small = Small { bytes: Bytes::from_owner(Holder(early)), trail: Trail::default() };
+            memory.small.keep(key.clone(), small, 1);
+            key
+        };
+        drop(early);
+        let older = keep(1, memory.reserve_early(6 * 1024).unwrap());
+        let younger = keep(2, memory.reserve_early(6 * 1024).unwrap());
+        let seat = memory.seat();
+        let held = seat.reserve(40 * 1024).unwrap();
+        assert!(memory.small.find(&older).is_none() && memory.small.find(&younger).is_some());
+        assert!(seat.reserve(9 * 1024).is_none(), "more than there is");
+        assert!(memory.small.find(&younger).is_none());
+        drop(held);
+        assert_eq!(memory.free(), 48 * 1024);
+    }
+
+    /// Stands for bytes that hold what was reserved for them.
+    struct Holder(EarlyReservation);
+
+    impl AsRef<[u8]> for Holder {
+        fn as_ref(&self) -> &[u8] {
+            let Self(_held) = self;
+            &[7]
+        }
     }
 
     #[test]

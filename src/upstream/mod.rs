@@ -6,6 +6,7 @@
 
 mod allow;
 mod blob;
+mod check;
 mod distance;
 mod document;
 mod error;
@@ -26,8 +27,10 @@ mod ordered;
 mod part;
 mod plan;
 mod range;
+mod readers;
 mod recent;
 mod redirect;
+mod respond;
 mod retry;
 mod send;
 mod turn;
@@ -51,6 +54,7 @@ use self::manifest::{Asked, Read};
 use self::memory::Key;
 pub use self::memory::{Memory, read_ahead};
 use self::next::Small;
+use self::readers::Readers;
 use self::send::Budget;
 pub use self::warm::{RENEWAL, likely_bucket};
 use self::width::Learnt;
@@ -134,7 +138,8 @@ pub struct Upstream {
     owner: u64,
     locating: Flights<(Key, Option<HeaderValue>), Result<Found, Arc<UpstreamError>>>,
     reading: Flights<Asked, Read>,
-    fetching: Flights<Key, Option<Arc<Small>>>,
+    fetching: Flights<Key, Option<Small>>,
+    readers: Arc<Readers>,
     /// How many connections the last blob was worth.
     learnt: Mutex<Option<Learnt>>,
     role: String,
@@ -188,6 +193,7 @@ impl Upstream {
             locating: Flights::default(),
             reading: Flights::default(),
             fetching: Flights::default(),
+            readers: Arc::default(),
             learnt: Mutex::default(),
             role: params.role,
             bucket: Mutex::default(),

@@ -15,7 +15,7 @@ use http::{HeaderValue, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 
-use super::blob::{content_range, header};
+use super::check::content_range;
 use super::fetch::{Source, Span};
 use super::locate::Wanted;
 use super::manifest::is_encoded;
@@ -97,7 +97,7 @@ impl Upstream {
     ) -> Result<Option<Response<Body>>, UpstreamError> {
         let may = self.blobs.mode == BlobMode::Stream && ranges.len() <= MOST_PARTS;
         let Some(first) = ranges.first().filter(|_| may) else { return Ok(None) };
-        let opened = self.open(&pull.place, digest, Wanted::Range(&header(first)), budget).await?;
+        let opened = self.open(&pull.place, digest, Wanted::of(Some(*first)), budget).await?;
         let (head, body) = opened.response.into_parts();
         if head.status != StatusCode::PARTIAL_CONTENT || is_encoded(&head.headers) {
             return Ok(None);
@@ -106,7 +106,7 @@ impl Upstream {
         let Some((bytes, total)) = range else { return Ok(None) };
         let Some(spans) = spans(ranges, total).filter(|_| first.within(total) == Some(bytes)) else { return Ok(None) };
 
-        let source = Arc::new(self.source(pull, digest, Some(total)));
+        let source = Arc::new(self.source(pull, digest, Some(total), None));
         source.remember(&head.headers);
         let trail = source.trail.clone();
         let frames = Frames::random(total);

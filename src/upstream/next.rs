@@ -11,16 +11,16 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt;
-use http::header::ACCEPT;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::document::{self, Descriptor, Next};
 use super::locate::Wanted;
 use super::manifest::{Manifest, matches};
-use super::memory::Reservation;
+use super::memory::{EarlyReservation, Key, Memory};
 use super::send::Budget;
 use super::{BlobMode, Place, Upstream};
 use crate::http::body::collect_limited;
@@ -49,13 +49,24 @@ pub(super) enum Reach {
 }
 
 /// A blob that was fetched before it was asked for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Small {
-    pub(super) bytes: bytes::Bytes,
+    /// Whoever holds these, or some of them, holds the memory that was reserved for them.
+    pub(super) bytes: Bytes,
     /// How it came here.
     pub(super) trail: Trail,
-    /// Held as long as the bytes are.
-    _held: Reservation,
+}
+
+/// What the bytes of a [`Small`] are made of.
+struct Held {
+    bytes: Bytes,
+    _reserved: EarlyReservation,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl Upstream {
@@ -95,10 +106,8 @@ impl Upstream {
         place: &Place,
         descriptor: &Descriptor,
     ) -> Result<Arc<Manifest>, super::UpstreamError> {
-        let mut headers = HeaderMap::new();
-        headers.extend(HeaderValue::from_str(&descriptor.media_type).ok().map(|value| (ACCEPT, value)));
         let reference = Reference::Digest(descriptor.digest.clone());
-        self.read_manifest(place, &reference, &headers, &Budget::start()).await
+        self.read_manifest(place, &reference, &HeaderMap::new(), &Budget::start()).await
     }
 
     /// Fetches a small blob, or learns where a large one is.
@@ -112,16 +121,16 @@ impl Upstream {
             }
             return;
         }
-        let located = self.locate(place, &blob.digest, Wanted::Whole(None), &Budget::start()).await;
+        let located = self.locate(place, &blob.digest, Wanted::of(None), &Budget::start()).await;
         if let Err(error) = located {
             tracing::debug!(digest = %blob.digest, error = %error, "a blob was not found ahead of its request");
         }
     }
 
-    async fn fetch_small(self: Arc<Self>, place: &Place, blob: &Descriptor) -> Option<Arc<Small>> {
-        let held = self.parts.memory.reserve(blob.size)?;
+    async fn fetch_small(self: Arc<Self>, place: &Place, blob: &Descriptor) -> Option<Small> {
+        let reserved = self.parts.memory.reserve_early(blob.size)?;
         let size = usize::try_from(blob.size).ok()?;
-        let opened = self.open(place, &blob.digest, Wanted::Whole(None), &Budget::start()).await.ok()?;
+        let opened = self.open(place, &blob.digest, Wanted::of(None), &Budget::start()).await.ok()?;
         if opened.response.status() != StatusCode::OK {
             return None;
         }
@@ -134,25 +143,35 @@ impl Upstream {
             tracing::warn!(instance = %self.instance, digest = %blob.digest, "a blob has another length or digest than its manifest says");
             return None;
         }
-        let small = Arc::new(Small { bytes: body, trail, _held: held });
-        let key = self.key(place, &blob.digest);
-        self.parts.memory.small.keep(key.clone(), Arc::clone(&small), blob.size);
-        let (memory, kept) = (Arc::clone(&self.parts.memory), Arc::downgrade(&small));
-        tokio::spawn(async move {
-            tokio::time::sleep(UNUSED).await;
-            memory.small.forget_if(&key, |held| std::ptr::eq(Arc::as_ptr(held), kept.as_ptr()));
-        });
+        let small = Small { bytes: Bytes::from_owner(Held { bytes: body, _reserved: reserved }), trail };
+        keep_for_a_while(&self.parts.memory, self.key(place, &blob.digest), &small);
         Some(small)
     }
 
-    /// A blob that was fetched ahead, or is being fetched.
-    pub(super) async fn fetched_ahead(&self, place: &Place, digest: &Digest) -> Option<Arc<Small>> {
+    /// A blob that was fetched ahead, or is being fetched. One that is asked for as a `whole` is not asked for again; those
+    /// who wait for it together all get it.
+    pub(super) async fn fetched_ahead(&self, place: &Place, digest: &Digest, whole: bool) -> Option<Small> {
         let key = self.key(place, digest);
-        if let Some(small) = self.parts.memory.small.find(&key) {
-            return Some(small);
+        let small = match self.parts.memory.small.find(&key) {
+            Some(small) => small,
+            None => self.fetching.flying(&key)?.await?,
+        };
+        if whole {
+            self.parts.memory.small.forget_if(&key, |_| true);
         }
-        self.fetching.flying(&key)?.await
+        Some(small)
     }
+}
+
+/// Keeps a blob for the client that will ask for it, and not for good. Needs a runtime.
+fn keep_for_a_while(memory: &Arc<Memory>, key: Key, small: &Small) {
+    memory.small.keep(key.clone(), small.clone(), small.bytes.len() as u64);
+    let (memory, kept) = (Arc::clone(memory), small.bytes.as_ptr() as usize);
+    tokio::spawn(async move {
+        tokio::time::sleep(UNUSED).await;
+        // Another that was fetched since has its own time.
+        memory.small.forget_if(&key, |held| held.bytes.as_ptr() as usize == kept);
+    });
 }
 
 impl Manifest {
@@ -165,5 +184,49 @@ impl Manifest {
         }
         *followed = Some((now, reach));
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::{Held, Key, Memory, Small, Trail, UNUSED, keep_for_a_while};
+    use crate::oci::{Digest, RegistryHost, RepositoryName};
+
+    const SIZE: u64 = 1024;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_asks_for_is_dropped_and_its_memory_given_back() {
+        // Room for one blob and no more.
+        let memory = Memory::new(8 * SIZE);
+        let key = Key {
+            owner: 0,
+            host: RegistryHost::parse("registry.example.com").unwrap(),
+            repository: RepositoryName::parse("team/app").unwrap(),
+            digest: Digest::parse(&format!("sha256:{}", "0".repeat(64))).unwrap(),
+        };
+        let fetch = || {
+            let reserved = memory.reserve_early(SIZE)?;
+            let bytes = Bytes::from(vec![7; 1024]);
+            let bytes = Bytes::from_owner(Held { bytes, _reserved: reserved });
+            let small = Small { bytes, trail: Trail::default() };
+            keep_for_a_while(&memory, key.clone(), &small);
+            Some(small)
+        };
+        drop(fetch().unwrap());
+        tokio::time::sleep(UNUSED / 2).await;
+        assert!(memory.small.find(&key).is_some() && memory.reserve_early(SIZE).is_none());
+        tokio::time::sleep(UNUSED).await;
+        assert!(memory.small.find(&key).is_none() && memory.reserve_early(SIZE).is_some());
+
+        // Who still sends it holds it.
+        let part = fetch().unwrap().bytes.slice(5..6);
+        tokio::time::sleep(UNUSED + Duration::from_secs(1)).await;
+        assert!(memory.small.find(&key).is_none() && memory.reserve_early(SIZE).is_none());
+        drop(part);
+        assert!(memory.reserve_early(SIZE).is_some());
     }
 }

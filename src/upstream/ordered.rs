@@ -123,7 +123,8 @@ impl Ordered {
         let seat = upstream.parts.memory.seat();
         // Where one connection is as fast as the line, there is nothing to be gained by an early begin.
         let then = if slow { upstream.after(&source.place, &source.digest) } else { None };
-        let in_line = if slow { None } else { upstream.in_line(&source.place, &source.digest) };
+        let in_line =
+            if slow || source.is_one_of_several() { None } else { upstream.in_line(&source.place, &source.digest) };
         let wait = in_line.as_ref().and_then(InLine::wait).map(|wait| Box::pin(wait) as _);
         Self {
             source,
@@ -159,7 +160,7 @@ impl Ordered {
                 _ => 0,
             };
             let standing = Standing {
-                width: self.width.get(),
+                width: if self.source.is_one_of_several() { 1 } else { self.width.get() },
                 open: present + self.waiting.iter().filter(|part| part.is_open()).count(),
                 waiting: self.waiting.len(),
                 left: self.part_end - self.position,

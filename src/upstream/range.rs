@@ -68,11 +68,13 @@ impl ByteRange {
         (!range.is_empty()).then_some(range)
     }
 
-    /// Whether an answer that begins at `first` is what was asked for, as far as the question alone can tell.
-    pub(super) const fn may_begin_at(self, first: u64) -> bool {
+    /// Whether these bytes are what was asked for, as far as the question alone can tell: of an object whose length is not
+    /// known.
+    pub(super) const fn may_be(self, bytes: &Range<u64>) -> bool {
         match self {
-            Self::From(asked) | Self::Between(asked, _) => asked == first,
-            Self::Last(_) => true,
+            Self::From(first) => first == bytes.start,
+            Self::Between(first, last) => first == bytes.start && bytes.end - 1 <= last,
+            Self::Last(count) => bytes.end - bytes.start <= count,
         }
     }
 
@@ -157,6 +159,23 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_of_unknown_length_has_no_more_than_was_asked_for() {
+        let (between, last) = (ByteRange::Between(5, 9), ByteRange::Last(5));
+        for (range, bytes, may) in [
+            (ByteRange::From(5), 5..1000, true),
+            (ByteRange::From(5), 6..1000, false),
+            (between, 5..10, true),
+            (between, 5..8, true),
+            (between, 5..11, false),
+            (between, 4..10, false),
+            (last, 10..15, true),
+            (last, 10..16, false),
+        ] {
+            assert_eq!(range.may_be(&bytes), may, "{range}: {bytes:?}");
+        }
+    }
+
+    #[test]
     fn a_content_range_must_be_possible() {
         let range = ContentRange::parse("bytes 5-9/10").unwrap();
         assert_eq!((range.bytes(), range.total), (5..10, Some(10)));
@@ -174,7 +193,7 @@ mod tests {
             for range in [ByteRange::From(first), ByteRange::Last(last), ByteRange::Between(first.min(last), first.max(last))] {
                 if let Some(bytes) = range.within(total) {
                     assert!(bytes.start < bytes.end && bytes.end <= total);
-                    assert!(range.may_begin_at(bytes.start));
+                    assert!(range.may_be(&bytes));
                 }
                 assert_eq!(RangeRequest::parse(Some(&range.to_string())), RangeRequest::One(range));
             }

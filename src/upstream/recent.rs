@@ -65,12 +65,22 @@ impl<K: Clone + Eq + Hash, V: Clone> Recent<K, V> {
         shelf.entries.insert(key, Entry { value, weight, used });
     }
 
-    /// Forgets a value where `outdated` says so.
-    pub(super) fn forget_if(&self, key: &K, outdated: impl FnOnce(&V) -> bool) {
+    /// Forgets a value where `outdated` says so; whether it did.
+    pub(super) fn forget_if(&self, key: &K, outdated: impl FnOnce(&V) -> bool) -> bool {
         let mut shelf = self.shelf();
-        if shelf.entries.get(key).is_some_and(|entry| outdated(&entry.value)) {
+        let forgotten = shelf.entries.get(key).is_some_and(|entry| outdated(&entry.value));
+        if forgotten {
             shelf.remove(key);
         }
+        forgotten
+    }
+
+    /// Forgets what was asked for the longest time ago; whether there was anything.
+    pub(super) fn forget_oldest(&self) -> bool {
+        let mut shelf = self.shelf();
+        let Some((_, oldest)) = shelf.order.pop_first() else { return false };
+        shelf.remove(&oldest);
+        true
     }
 
     fn shelf(&self) -> MutexGuard<'_, Shelf<K, V>> {
@@ -104,15 +114,17 @@ mod tests {
         assert_eq!((recent.find(&"d"), recent.find(&"a")), (None, Some(1)));
         recent.keep("a", 5, 10);
         assert_eq!((recent.find(&"a"), recent.find(&"c")), (Some(5), None));
+        assert!(recent.forget_oldest() && !recent.forget_oldest());
+        assert_eq!(recent.find(&"a"), None);
     }
 
     #[test]
     fn only_what_is_outdated_is_forgotten() {
         let recent = Recent::new(10);
         recent.keep("a", 1, 1);
-        recent.forget_if(&"a", |value| *value == 2);
+        assert!(!recent.forget_if(&"a", |value| *value == 2));
         assert_eq!(recent.find(&"a"), Some(1));
-        recent.forget_if(&"a", |value| *value == 1);
+        assert!(recent.forget_if(&"a", |value| *value == 1));
         assert_eq!(recent.find(&"a"), None);
     }
 }

@@ -53,7 +53,7 @@ impl Upstream {
             let slow = self.bucket_is_far() || uri.query().is_some_and(signed_url::is_limited);
             match response.status() {
                 StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
-                    return Ok(Opened { response, host, slow });
+                    return Ok(Opened { response, host, slow, first: None });
                 }
                 status if status.is_redirection() => {
                     let next = location(&response).and_then(|location| uri.join(location));

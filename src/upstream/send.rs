@@ -37,7 +37,12 @@ pub(super) struct Budget {
 
 impl Budget {
     pub(super) fn start() -> Self {
-        Self { deadline: Instant::now() + retry::BUDGET }
+        Self::until(Instant::now() + retry::BUDGET)
+    }
+
+    /// The usual time, or less where `latest` comes before.
+    pub(super) fn until(latest: Instant) -> Self {
+        Self { deadline: latest.min(Instant::now() + retry::BUDGET) }
     }
 
     pub(super) fn remaining(&self) -> Duration {

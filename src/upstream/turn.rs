@@ -18,7 +18,6 @@ use super::blob::Beginning;
 use super::document::Descriptor;
 use super::line::{InLine, Line};
 use super::plan::FIRST;
-use super::range::RangeRequest;
 use super::send::Budget;
 use super::warm::LAYERS_AT_ONCE;
 use super::{Place, Pull, Upstream, UpstreamError};
@@ -110,6 +109,11 @@ impl Upstream {
         (slow && self.blobs.connections > 1).then_some((turn.size, limited))
     }
 
+    /// How many bytes a layer has, as the manifest says.
+    pub(super) fn size(&self, place: &Place, digest: &Digest) -> Option<u64> {
+        self.parts.memory.turns.find(&self.key(place, digest)).map(|turn| turn.size)
+    }
+
     /// The layer whose turn comes when this one is over.
     pub(super) fn after(&self, place: &Place, digest: &Digest) -> Option<Digest> {
         self.parts.memory.turns.find(&self.key(place, digest))?.then.clone()
@@ -163,8 +167,8 @@ impl Upstream {
     async fn begin(self: &Arc<Self>, pull: &Pull, digest: &Digest) -> Result<Option<Response<Body>>, UpstreamError> {
         let Some(held) = self.parts.memory.reserve(FIRST) else { return Ok(None) };
         self.warm_for_layers(&pull.place);
-        let opened = self.open_range(pull, digest, &RangeRequest::Whole, None, &Budget::start()).await?;
-        self.stream(pull, digest, &RangeRequest::Whole, opened, Beginning::Held(held)).map(Some)
+        let opened = self.open_range(pull, digest, None, &Budget::start()).await?;
+        self.stream(pull, digest, None, opened, Beginning::Held(held)).map(Some)
     }
 }
 

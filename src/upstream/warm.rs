@@ -29,8 +29,10 @@ const RECENT: Duration = Duration::from_mins(15);
 pub const RENEWAL: Duration = Duration::from_secs(45);
 
 impl Upstream {
-    /// Opens connections anew where pulls were recent; for every [`RENEWAL`], needs a runtime.
+    /// Closes connections to blob hosts that nobody uses, and opens others anew where pulls were recent; for every
+    /// [`RENEWAL`], needs a runtime.
     pub fn stay_warm(&self) {
+        self.parts.blob_client.close_idle();
         let last = self.last_asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some((host, at)) = last
             && at.elapsed() < RECENT

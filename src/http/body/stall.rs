@@ -15,7 +15,7 @@ use crate::error::BoxError;
 use crate::http::Body;
 
 /// What must come within one limit of waiting. A connection that trickles is as dead as a silent one: at this rate a
-/// layer of 25 MB would take half a day.
+/// layer of 25 MB would take eight hours.
 const LEAST: u64 = 8 * 1024;
 
 /// The other side sent next to nothing while its reader was waiting.

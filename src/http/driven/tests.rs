@@ -3,6 +3,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use crate::http::Body;
 use crate::http::body::{collect_limited, empty};
@@ -131,4 +132,23 @@ async fn a_body_that_breaks_off_is_an_error_and_no_end() {
     };
     let (response, ()) = tokio::join!(get(&client), serve);
     assert!(collect_limited(response.unwrap().into_body(), 10_000).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_nobody_uses_is_closed_by_a_look_at_the_pool_alone() {
+    let (port, mut accepted) = server().await;
+    let client = client(port);
+    let ask = async { collect_limited(get(&client).await.unwrap().into_body(), 10).await.unwrap() };
+    let serve = async {
+        let mut stream = accepted.recv().await.unwrap();
+        request(&mut stream).await;
+        stream.write_all(HELLO).await.unwrap();
+        stream
+    };
+    let (_, mut stream) = tokio::join!(ask, serve);
+    client.close_idle();
+    assert!(timeout(Duration::from_secs(1), stream.read_u8()).await.is_err(), "it was closed while it was young");
+    tokio::time::advance(Duration::from_mins(1)).await;
+    client.close_idle();
+    assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
 }

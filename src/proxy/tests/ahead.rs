@@ -11,7 +11,7 @@ use super::support::{REPOSITORY, Setup, VPC, World};
 use crate::upstream::BlobMode;
 
 /// The manifest for this machine, and its config.
-fn own(world: &World) -> (String, String) {
+pub(super) fn own(world: &World) -> (String, String) {
     let index = &world.image.manifests.last().unwrap().1.bytes;
     let index: serde_json::Value = serde_json::from_slice(index).unwrap();
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
@@ -23,7 +23,7 @@ fn own(world: &World) -> (String, String) {
     (digest, manifest["config"]["digest"].as_str().unwrap().to_owned())
 }
 
-async fn until(world: &World, holds: impl Fn(&[Entry]) -> bool) {
+pub(super) async fn until(world: &World, holds: impl Fn(&[Entry]) -> bool) {
     let waited = tokio::time::timeout(Duration::from_secs(10), world.cloud.journal().wait_for(holds)).await;
     assert!(waited.is_ok(), "{:#?}", world.cloud.journal().entries());
 }

@@ -248,3 +248,21 @@ async fn a_client_that_leaves_takes_the_stream_with_it() {
     let waited = world.cloud.journal().wait_for(given_up);
     tokio::time::timeout(std::time::Duration::from_secs(10), waited).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_further_connection_to_a_bucket_resumes_the_session_of_the_first() {
+    let world = World::new().await;
+    let (digest, bytes) = world.layer();
+    let target = world.target(&format!("blobs/{digest}"));
+    let part = |range| [("range", range)];
+    assert_eq!(world.ask("GET", &target, &part("bytes=0-99")).await.bytes().as_ref(), &bytes[..100]);
+    // The first connection is busy.
+    world.cloud.fault(Fault::on(Service::Oss, Effect::StallAfter(10)).once());
+    let _held = world.begin("GET", &target, &part("bytes=0-999")).await;
+    assert_eq!(world.ask("GET", &target, &part("bytes=5-9")).await.bytes().as_ref(), &bytes[5..10]);
+    let entries = world.cloud.journal().of(Service::Oss);
+    let seen: Vec<_> = entries.iter().map(|entry| (entry.connection, entry.tls_resumed)).collect();
+    let (first, further) = (seen[0].0, seen[2].0);
+    assert_ne!(first, further);
+    assert_eq!(seen, [(first, false), (first, false), (further, true)]);
+}

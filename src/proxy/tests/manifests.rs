@@ -27,6 +27,27 @@ async fn head_and_get_agree_on_everything_that_containerd_reads() {
     }
 }
 
+#[tokio::test]
+async fn the_conditions_of_one_client_are_not_those_of_another() {
+    let world = World::new().await;
+    let target = world.target(&format!("manifests/{}", world.image.digest));
+    let etag = format!("\"{}\"", world.image.digest);
+    let narrow = [("if-none-match", etag.as_str()), ("if-match", "\"x\""), ("accept", "application/x-unknown")];
+    world.cloud.fault(Fault::on(Service::Registry, Effect::Delay(Duration::from_millis(300))).once());
+    let others = || world.ask("GET", &target, &[("accept", "application/vnd.oci.image.index.v1+json")]);
+    let (first, second) = tokio::join!(world.ask("GET", &target, &narrow), others());
+    let (of_memory, head) = (world.ask("GET", &target, &narrow).await, world.ask("HEAD", &target, &narrow).await);
+    for has_it in [first, of_memory, head] {
+        assert_eq!((has_it.status, has_it.bytes().len()), (StatusCode::NOT_MODIFIED, 0));
+        assert_eq!(has_it.header("etag"), etag);
+    }
+    for answer in [second, world.ask("GET", &target, &[("if-none-match", "\"other\"")]).await] {
+        assert_eq!(answer.status, StatusCode::OK);
+        assert_eq!(answer.header("content-length"), answer.bytes().len().to_string());
+    }
+    assert_eq!(world.cloud.journal().count_where(|entry| entry.path.ends_with(&world.image.digest)), 1);
+}
+
 /// Check 15 (`tests/it/peers.rs`).
 #[tokio::test]
 async fn a_client_cannot_put_its_own_credentials_or_ranges_in() {

@@ -12,7 +12,7 @@ use cloudsim::CloudSim;
 use cloudsim::image::Image;
 use cloudsim::jwt::SigningKey;
 use cloudsim::ram::setup as ram;
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use super::super::{Callers, Params, Rules, Table, serve, visits};
 use crate::clock::{SystemClock, Timestamp, later};
 use crate::error::BoxError;
+use crate::http::Body;
 use crate::http::body::{collect_limited, empty};
 use crate::http::client::{self, Client, HostOverride, HostTarget, TargetHost};
 use crate::http::listen::Listener;
@@ -120,6 +121,7 @@ pub(super) struct World {
     pub(super) tokens: Arc<Forged>,
     pub(super) image: Image,
     pub(super) upstream: Arc<Upstream>,
+    pub(super) memory: Arc<Memory>,
     pub(super) address: SocketAddr,
     client: Client,
     shutdown: watch::Sender<bool>,
@@ -173,6 +175,7 @@ impl World {
         .unwrap();
         let tokens = Arc::new(Forged::default());
         let metrics = Metrics::new();
+        let memory = Memory::new(setup.memory);
         let instance = InstanceId::parse(ram::INSTANCE).unwrap();
         let upstream = Upstream::new(
             upstream::Params {
@@ -189,7 +192,7 @@ impl World {
                 blob_client: client.http1_only(),
                 metrics: metrics.instance(&instance),
                 clock: SystemClock::shared(),
-                memory: Memory::new(setup.memory),
+                memory: Arc::clone(&memory),
             },
         );
         let domains = [VPC, PUBLIC].map(|domain| RegistryHost::parse(domain).unwrap()).to_vec();
@@ -204,7 +207,7 @@ impl World {
             })
             .await;
         });
-        Self { cloud, tokens, image, upstream, address, client, shutdown, served }
+        Self { cloud, tokens, image, upstream, memory, address, client, shutdown, served }
     }
 
     pub(super) fn shut_down(&self) {
@@ -222,14 +225,19 @@ impl World {
     }
 
     pub(super) async fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Answer {
+        let (head, body) = self.begin(method, target, headers).await.into_parts();
+        let body = collect_limited(body, LARGEST).await.map_err(|error| crate::error::chain(&error));
+        Answer { status: head.status, headers: head.headers, body }
+    }
+
+    /// Asks, and leaves the body to be read.
+    pub(super) async fn begin(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Response<Body> {
         let mut request = Request::builder().method(method).uri(format!("http://{}{target}", self.address));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(empty()).unwrap();
-        let (head, body) = self.client.send(request, Duration::from_secs(30)).await.unwrap().into_parts();
-        let body = collect_limited(body, LARGEST).await.map_err(|error| crate::error::chain(&error));
-        Answer { status: head.status, headers: head.headers, body }
+        self.client.send(request, Duration::from_secs(30)).await.unwrap()
     }
 
     /// Sends bytes and reads until the other side closes.

@@ -57,6 +57,8 @@ pub struct Entry {
     pub range: Option<String>,
     /// The server name of the TLS handshake, where there was one.
     pub tls_name: Option<String>,
+    /// Whether the TLS handshake resumed an earlier session.
+    pub tls_resumed: bool,
     /// HTTP version of the request.
     pub version: Version,
     /// The client's address.

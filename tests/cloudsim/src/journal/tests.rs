@@ -14,6 +14,7 @@ fn entry(service: Service, query: &str, authorization: Option<&str>) -> Entry {
         authorization: authorization.map(str::to_owned),
         range: None,
         tls_name: None,
+        tls_resumed: false,
         version: Version::HTTP_11,
         peer: ([127, 0, 0, 1], 1).into(),
         connection: 1,

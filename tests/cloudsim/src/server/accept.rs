@@ -9,6 +9,7 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use rustls::HandshakeKind;
 use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -94,7 +95,8 @@ async fn handshake_and_serve(
         None => faces.both,
     };
     let stream = start.into_stream(face).await?;
-    let connection = Connection::tls(peer, NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed), name);
+    let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+    let connection = Connection::tls(peer, NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed), name, resumed);
     serve(stream, pace, connection, world).await;
     Ok(())
 }

@@ -34,16 +34,17 @@ pub(super) struct Connection {
     peer: SocketAddr,
     number: u64,
     tls_name: Option<String>,
+    tls_resumed: bool,
     plain: bool,
 }
 
 impl Connection {
-    pub(super) fn tls(peer: SocketAddr, number: u64, tls_name: Option<String>) -> Self {
-        Self { peer, number, tls_name, plain: false }
+    pub(super) fn tls(peer: SocketAddr, number: u64, tls_name: Option<String>, tls_resumed: bool) -> Self {
+        Self { peer, number, tls_name, tls_resumed, plain: false }
     }
 
     pub(super) fn plain(peer: SocketAddr, number: u64) -> Self {
-        Self { peer, number, tls_name: None, plain: true }
+        Self { peer, number, tls_name: None, tls_resumed: false, plain: true }
     }
 }
 
@@ -197,6 +198,7 @@ fn entry(call: &Call, service: Service, version: Version, connection: &Connectio
         authorization: call.header(AUTHORIZATION.as_str()).map(scheme),
         range: call.header(RANGE.as_str()).map(str::to_owned),
         tls_name: connection.tls_name.clone(),
+        tls_resumed: connection.tls_resumed,
         version,
         peer: connection.peer,
         connection: connection.number,
