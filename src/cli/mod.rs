@@ -22,6 +22,7 @@ mod serve;
 mod service_manager;
 mod usage;
 mod version;
+mod vigil;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
