@@ -35,10 +35,10 @@ const MOST_PARTS: usize = 64;
 const WORTH_IT: u64 = 2;
 
 /// The spans of these ranges, or `None` where the whole blob is the better answer.
-fn spans(ranges: &[ByteRange], total: u64) -> Option<Vec<Span>> {
+pub(super) fn spans(ranges: &[ByteRange], total: u64) -> Option<Vec<Span>> {
     let within = |range: &ByteRange| range.within(total).map(|bytes| Span { position: bytes.start, end: bytes.end });
     let spans: Vec<_> = ranges.iter().map(within).collect::<Option<_>>()?;
-    let bytes: u64 = spans.iter().map(|span| span.end - span.position).sum();
+    let bytes = spans.iter().try_fold(0, |bytes: u64, span| bytes.checked_add(span.end - span.position))?;
     (bytes <= total / WORTH_IT).then_some(spans)
 }
 
@@ -163,6 +163,8 @@ mod tests {
         assert!(spans(&[ByteRange::Between(0, 9), ByteRange::From(100)], 100).is_none());
         assert!(spans(&[ByteRange::Between(0, 49), ByteRange::Last(1)], 100).is_none());
         assert!(spans(&[ByteRange::Between(0, 48), ByteRange::Last(1)], 100).is_some());
+        // More than there are numbers for.
+        assert!(spans(&[ByteRange::From(0), ByteRange::From(0)], u64::MAX).is_none());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::poll_immediate;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::retry::{self, Failure};
@@ -13,10 +13,12 @@ use super::{Place, Upstream, UpstreamError};
 use crate::http::Body;
 use crate::http::body::{collect_limited, empty};
 use crate::http::client::{Client, ClientError};
-use crate::http::headers;
+use crate::http::headers::{self, X_OSS_REQUEST_ID};
 use crate::http::origin::{Origin, SafeUri};
+use crate::http::signed_url;
 use crate::oci::error_body::{self, UpstreamMessage};
 use crate::oci::{RegistryHost, Scope};
+use crate::secret::repeats;
 use crate::telemetry::calls;
 use crate::telemetry::metrics::{Outcome, Target};
 use crate::token::{Bearer, TokenError};
@@ -25,9 +27,6 @@ use crate::token::{Bearer, TokenError};
 const LONGEST_ERROR: usize = 8 * 1024;
 /// How long an error body is waited for; its words are not worth more.
 const ERROR_BODY_LIMIT: Duration = Duration::from_secs(2);
-
-/// The shortest piece of a bearer that is told from a word of some language.
-const SHORTEST_PIECE: usize = 12;
 
 /// The time that all tries of one pull request share.
 #[derive(Debug, Clone)]
@@ -151,10 +150,12 @@ impl Upstream {
         budget: &Budget,
     ) -> Result<Response<Body>, ClientError> {
         let begin = Instant::now();
-        let host = request.uri().host().unwrap_or_default().to_owned();
-        let result = client.send(request, budget.head_limit()).await;
-        if let Ok(response) = &result {
-            calls::made(target.as_str(), &host, headers::oss_request_id(response.headers()), begin.elapsed());
+        let asked = (request.uri().clone(), request.headers().get(AUTHORIZATION).cloned());
+        let mut result = client.send(request, budget.head_limit()).await;
+        if let Ok(response) = &mut result {
+            drop_echo(response.headers_mut(), &asked);
+            let request_id = headers::oss_request_id(response.headers());
+            calls::made(target.as_str(), asked.0.host().unwrap_or_default(), request_id, begin.elapsed());
         }
         let outcome = match &result {
             Ok(response) if response.status().is_server_error() || throttled(response) => Outcome::Failed,
@@ -249,6 +250,19 @@ impl Question {
     }
 }
 
+/// Takes the request id from an answer where it is a piece of the bearer or signed URL that was asked with, so that nobody
+/// who notes ids has to know either.
+fn drop_echo(answer: &mut HeaderMap, (uri, authorization): &(Uri, Option<HeaderValue>)) {
+    let bearer = authorization.as_ref().and_then(|value| value.to_str().ok());
+    let echoes = |id: &str| {
+        bearer.is_some_and(|bearer| repeats(id, bearer))
+            || uri.query().is_some_and(|query| signed_url::is_repeated_in(id, query))
+    };
+    if headers::oss_request_id(answer).is_some_and(echoes) {
+        answer.remove(X_OSS_REQUEST_ID);
+    }
+}
+
 /// Whether it is the registry host, or the realm that it names, that cannot be reached; the role chain has other ways.
 fn is_host(error: &UpstreamError) -> bool {
     matches!(error, UpstreamError::Token(error) if matches!(**error, TokenError::Unreachable(_)))
@@ -278,14 +292,9 @@ pub(super) async fn error_text(response: Response<Body>, budget: &Budget) -> Opt
 
 /// What the registry has to say, unless it repeats the bearer.
 async fn words(response: Response<Body>, bearer: &Bearer, budget: &Budget) -> Option<UpstreamMessage> {
-    error_body::first(&error_text(response, budget).await?).filter(|said| !repeats(&said.message, bearer))
-}
-
-/// Whether a text holds a piece of the bearer; a cut text may hold a part of it only.
-fn repeats(text: &str, bearer: &Bearer) -> bool {
-    let in_token = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.');
-    let words = text.split(|char| !in_token(char)).filter(|word| word.len() >= SHORTEST_PIECE);
-    words.into_iter().any(|word| bearer.token.expose().contains(word))
+    let repeats = |text: &str| repeats(text, bearer.token.expose());
+    error_body::first(&error_text(response, budget).await?)
+        .filter(|said| !repeats(&said.message) && !repeats(&said.code))
 }
 
 fn says_expired(message: &UpstreamMessage) -> bool {

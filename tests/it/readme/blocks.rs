@@ -65,7 +65,7 @@ pub(crate) const KUBELET: Block = block(SYSTEMD, "sh", "install -D -m 0644 crede
 pub(crate) const VERIFY: Block = block(SYSTEMD, "sh", "systemctl status acr-pull-proxy", ON_A_NODE);
 pub(crate) const UPGRADE: Block =
     block(SYSTEMD, "sh", "install -m 0755 acr-pull-proxy /usr/local/bin/\nsystemctl", ON_A_NODE);
-pub(crate) const REMOVE: Block = block(SYSTEMD, "sh", "acr-pull-proxy hosts uninstall", ON_A_NODE);
+pub(crate) const REMOVE: Block = block(SYSTEMD, "sh", "systemctl disable --now acr-pull-proxy-hosts", ON_A_NODE);
 
 pub(crate) const TREE: Block = block(DAEMONSET, "", "base/", "the_directories_of_the_daemonset_are_those_it_names");
 pub(crate) const OVERLAY: Block =
