@@ -211,20 +211,20 @@ async fn several_ranges_come_as_one_part_each_in_their_order() {
 async fn of_several_ranges_those_that_can_be_had_are_parts_and_none_is_416() {
     let (node, digest, bytes) = node().await;
     let length = bytes.len();
-    let last = length - 3..length;
+    let last = (length - 3, length);
     for (ranges, wanted) in [
-        ("0-0,99999999-", vec![0..1]),
-        ("99999999-,0-0", vec![0..1]),
-        (&*format!("{}-99999999,0-0", length - 3), vec![last.clone(), 0..1]),
-        (&*format!("0-0,{}-99999999999999999999999", length - 3), vec![0..1, last.clone()]),
-        (",0-9,,5-14, ", vec![0..10, 5..15]),
+        ("0-0,99999999-", vec![(0, 1)]),
+        ("99999999-,0-0", vec![(0, 1)]),
+        (&*format!("{}-99999999,0-0", length - 3), vec![last, (0, 1)]),
+        (&*format!("0-0,{}-99999999999999999999999", length - 3), vec![(0, 1), last]),
+        (",0-9,,5-14, ", vec![(0, 10), (5, 15)]),
     ] {
         let reply = node.mirror.get_range(&blob(&digest), &format!("bytes={ranges}")).await.expect(206);
         let parts = parts(&reply);
         assert_eq!(parts.len(), wanted.len(), "{ranges}");
-        for ((content_range, part), wanted) in parts.iter().zip(wanted) {
-            assert_eq!(*content_range, format!("bytes {}-{}/{length}", wanted.start, wanted.end - 1), "{ranges}");
-            assert!(*part == bytes.slice(wanted), "{ranges}");
+        for ((content_range, part), (first, end)) in parts.iter().zip(wanted) {
+            assert_eq!(*content_range, format!("bytes {first}-{}/{length}", end - 1), "{ranges}");
+            assert!(*part == bytes.slice(first..end), "{ranges}");
         }
     }
     for ranges in ["99999999-,88888888-99999999", "-0,99999999-"] {
