@@ -8,7 +8,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::{cloud, config, containerd, http, oci, token, upstream};
+use crate::{cli, cloud, config, containerd, http, logins, oci, proxy, token, upstream};
 
 /// A check, by the name of its fuzz target and corpus.
 pub type Target = (&'static str, fn(&[u8]));
@@ -17,13 +17,19 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("acr_configuration", config::invariants::acr_configuration),
     ("bearer_answer", token::invariants::bearer_answer),
+    ("bucket_error", upstream::invariants::bucket_error),
+    ("caller", proxy::invariants::caller),
     ("challenge", challenge),
+    ("claims", token::invariants::claims),
     ("cloud_answer", cloud::invariants::answer),
     ("config_toml", containerd::invariants::config_toml),
     ("configuration", config::invariants::configuration),
+    ("credential_provider", cli::invariants::credential_provider),
     ("error_body", oci::invariants::error_body),
     ("hosts_toml", containerd::invariants::hosts_toml),
+    ("link", proxy::invariants::link),
     ("location", location),
+    ("logins", logins::invariants::wire),
     ("manifest", upstream::invariants::manifest),
     ("metadata", cloud::invariants::metadata),
     ("range", upstream::invariants::range),
@@ -50,5 +56,5 @@ fn challenge(data: &[u8]) {
 /// The URL by itself, and as a registry's answer to where the bytes are.
 fn location(data: &[u8]) {
     http::invariants::url(data);
-    upstream::invariants::redirect(data);
+    upstream::invariants::redirected(data);
 }

@@ -3,9 +3,24 @@
 //! A [`Secret`] has no `Display` and no `Serialize`, shows nothing in `Debug`, and overwrites its memory when it goes.
 //! The one way to its content is [`Secret::expose`], which is easy to find in a review.
 
+use std::collections::HashSet;
 use std::fmt;
 
+use percent_encoding::percent_decode_str;
 use zeroize::Zeroizing;
+
+/// The shortest piece of a secret that is told from a word of some language.
+const SHORTEST_PIECE: usize = 12;
+
+/// Whether `text` repeats a piece of `secret`, from wherever in it, in whatever case, percent-encoded or not. A text that
+/// was cut may hold a piece only, and whoever repeats on purpose need not begin at the beginning.
+#[must_use]
+pub fn repeats(text: &str, secret: &str) -> bool {
+    let plain = |text| percent_decode_str(text).map(|byte| byte.to_ascii_lowercase()).collect::<Vec<_>>();
+    let (text, secret) = (plain(text), plain(secret));
+    let pieces: HashSet<_> = secret.windows(SHORTEST_PIECE).collect();
+    text.windows(SHORTEST_PIECE).any(|piece| pieces.contains(piece))
+}
 
 /// A text that must never be seen: an access key secret, a security token, a password, a bearer, a signed query.
 #[derive(Clone, PartialEq, Eq)]
@@ -45,7 +60,26 @@ impl<T: Into<String>> From<T> for Secret {
 
 #[cfg(test)]
 mod tests {
-    use super::Secret;
+    use super::{Secret, repeats};
+
+    #[test]
+    fn a_piece_of_a_secret_is_known_wherever_it_stands_and_however_it_is_spelled() {
+        let secret = "CAIS+0123/456789==abcdefXYZ";
+        for text in [
+            secret,
+            "the token CAIS+0123/456789 is bad",
+            "x9==abcdefXYZx",
+            "ends with 89==ABCDEFxyz",
+            "as it stands in a URL: CAIS%2B0123%2f456789%3D%3D",
+        ] {
+            assert!(repeats(text, secret), "{text}");
+        }
+        assert!(repeats("CAIS+0123/456789", "CAIS%2B0123%2F456789"));
+        for text in ["", "CAIS+0123/4", "CAIS 0123 456789 abcdef XYZ", "another text altogether"] {
+            assert!(!repeats(text, secret), "{text}");
+        }
+        assert!(!repeats("a short one: abc", "abc"));
+    }
 
     #[test]
     fn debug_shows_neither_content_nor_length() {

@@ -18,7 +18,6 @@
 #[expect(dead_code, reason = "the tests use more of it")]
 mod containerd;
 #[path = "../../tests/it/support/cri.rs"]
-#[expect(dead_code, reason = "the tests use more of it")]
 mod cri;
 #[path = "../../tests/it/support/daemon.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]

@@ -13,6 +13,7 @@ mod memory;
 mod node;
 mod report;
 mod sockets;
+mod standby;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -35,6 +36,7 @@ use fleet::Fleet;
 use node::NodeView;
 use report::{Build, Reporter, Signals};
 pub use sockets::Sockets;
+pub use standby::Standby;
 
 /// What the daemon is given beside its configuration. The default is right for tests.
 #[derive(Debug, Clone)]

@@ -16,12 +16,16 @@ use super::output::{Failure, print};
 use crate::config::Environment;
 use crate::logins::{Login, Wanted};
 use crate::oci::ImageName;
+use crate::oci::error_body::printable;
 
 /// The one version there has been since Kubernetes 1.26.
 const API_VERSION: &str = "credentialprovider.kubelet.k8s.io/v1";
 
 /// Longest request: the image, and a service account's token and annotations where the kubelet sends them.
 const LONGEST_REQUEST: u64 = 1 << 20;
+
+/// Longest name of a kind or version that is repeated; real ones have some 40 characters.
+const LONGEST_NAME: usize = 100;
 
 /// How long a login is still good when the kubelet forgets it: the container runtime asks for a bearer with it until the
 /// last layer of a pull that began just before. Of a short life it is half.
@@ -30,10 +34,10 @@ const MARGIN: Duration = Duration::from_mins(10);
 /// What the kubelet asks. Service account fields may come with it and say nothing here: it is the node that pulls.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Request {
+pub(super) struct Request {
     api_version: String,
     kind: String,
-    image: String,
+    pub(super) image: String,
 }
 
 pub(super) fn run(way: &Way, config: &Path, environment: &Environment) -> Result<(), Failure> {
@@ -47,7 +51,7 @@ pub(super) fn run(way: &Way, config: &Path, environment: &Environment) -> Result
     print(&format!("{}\n", response.unwrap_or_else(without_login)))
 }
 
-fn request(from: impl Read) -> Result<Request, Failure> {
+pub(super) fn request(from: impl Read) -> Result<Request, Failure> {
     const NEXT: &str = "name this program in the kubelet's CredentialProviderConfig, which runs it";
     let mut text = String::new();
     if let Err(error) = from.take(LONGEST_REQUEST).read_to_string(&mut text) {
@@ -57,14 +61,15 @@ fn request(from: impl Read) -> Result<Request, Failure> {
     let request: Request = serde_json::from_str(&text)
         .map_err(|_| Failure::usage("standard input holds no CredentialProviderRequest", NEXT))?;
     if request.api_version != API_VERSION || request.kind != "CredentialProviderRequest" {
-        let what = format!("the kubelet sent a {} of {}", request.kind, request.api_version);
+        let [kind, version] = [&request.kind, &request.api_version].map(|text| printable(text, LONGEST_NAME));
+        let what = format!("the kubelet sent a {kind} of {version}");
         return Err(Failure::usage(what, "set apiVersion of the provider to credentialprovider.kubelet.k8s.io/v1"));
     }
     Ok(request)
 }
 
 /// The login, for the registry, or for the one repository where not all of them may be pulled.
-fn with_login(wanted: &Wanted, login: &Login) -> Value {
+pub(super) fn with_login(wanted: &Wanted, login: &Login) -> Value {
     let (cache_key, place) = match &wanted.repository {
         Some(repository) if !login.whole_registry => ("Image", format!("{}/{}", wanted.host, repository.as_str())),
         _ => ("Registry", wanted.host.to_string()),

@@ -26,6 +26,9 @@ const COMMAND: &str = "docker-credential";
 /// What callers know as "there is none, ask without"; the words are the protocol's.
 const NOT_FOUND: &str = "credentials not found in native keychain\n";
 
+/// The protocol's words for a question that names no server.
+const NO_SERVER: &str = "no credentials server URL\n";
+
 /// Why nothing is stored.
 const NOT_STORED: &str = "acr-pull-proxy gets a new login whenever one is needed, and stores and erases none\n";
 
@@ -73,6 +76,9 @@ pub(super) fn run(action: Action, way: &Way, config: &Path, environment: &Enviro
 fn get(way: &Way, config: &Path, environment: &Environment) -> Result<String, String> {
     let subject = subject()?;
     let server = subject.trim();
+    if server.is_empty() {
+        return Err(NO_SERVER.to_owned());
+    }
     let Some(host) = host(server) else { return Err(NOT_FOUND.to_owned()) };
     let wanted = Wanted { host, repository: None };
     match login::obtain(&wanted, way, config, environment).map_err(|failure| failure.told().0)? {

@@ -11,6 +11,8 @@ mod docker_credential;
 mod doctor;
 mod documents;
 mod hosts;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod invariants;
 mod login;
 mod output;
 mod policy;
@@ -20,6 +22,7 @@ mod serve;
 mod service_manager;
 mod usage;
 mod version;
+mod vigil;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;

@@ -1,5 +1,7 @@
 //! `serve`: reads the configuration, sets up the log, runs the daemon until it is told to end.
 
+mod start;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
@@ -8,13 +10,13 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::output::Failure;
-use super::version::COMMIT;
-use super::{cgroup, process, service_manager};
-use crate::app::{App, Sockets, StartError, Surroundings};
+use super::service_manager::{self, Inherited};
+use super::vigil::Vigil;
+use crate::app::App;
 use crate::config::{Environment, Loaded, Overlay, Unusable, Watch};
 use crate::containerd::Lookup;
 use crate::error::chain;
-use crate::telemetry::logs;
+use start::Start;
 
 /// Most worker threads. Four move more bytes than a node's network, and every thread has buffers of its own.
 const WORKERS: usize = 4;
@@ -35,40 +37,18 @@ pub(super) fn run(
     login_socket: PathBuf,
     containerd: Lookup,
 ) -> Result<(), Failure> {
-    let (watch, loaded) = Watch::begin(path.to_path_buf(), environment, overlay);
-    let Loaded { config, notes } = loaded.map_err(Failure::Configuration)?;
-    let system = |what: &str, error: &dyn std::error::Error| {
-        Failure::runtime(format!("{what}: {error}"), "check the limits of this process (ulimit, systemd, cgroup)")
-    };
-    let log = logs::init(config.log).map_err(|error| system("the log cannot be set up", &error))?;
-    for note in &notes {
-        tracing::warn!(source = %path.display(), %note, "the configuration has a remark");
-    }
-    process::raise_open_files();
-    let inherited = service_manager::inherited_socket()?;
+    let (mut watch, loaded) = Watch::begin(path.to_path_buf(), environment, overlay);
+    let inherited = Inherited::take();
     let runtime = runtime().map_err(|error| system("no threads can be started", &error))?;
+    let mut start = Start { path: path.to_path_buf(), login_socket, containerd, inherited, log: None };
     runtime.block_on(async {
         // Before anything else, so that a signal during the start is not lost.
-        let signals = Signals::new().map_err(|error| system("signals cannot be received", &error))?;
-        let source = Some(path.display().to_string());
-        let (level, login_socket, containerd) = (log.level(), Some(login_socket), Some(containerd));
-        let memory_limit = cgroup::memory_limit();
-        let surroundings = Surroundings {
-            level,
-            source,
-            commit: COMMIT,
-            memory_limit,
-            containerd,
-            login_socket,
-            ..Surroundings::default()
-        };
-        let sockets = Sockets::bind(&config, inherited).map_err(|error| not_started(&error))?;
-        let app = App::start_on(sockets, &config, surroundings).map_err(|error| not_started(&error))?;
+        let mut signals = Signals::new().map_err(|error| system("signals cannot be received", &error))?;
+        let Some(app) = start.run(loaded, &mut watch, &mut signals).await? else { return Ok(()) };
+        let vigil = Vigil::begin(app.visitor()).map_err(|error| system("no thread can be started", &error))?;
         service_manager::ready(SERVING);
-        tokio::select! {
-            () = serve(&app, signals, watch) => {}
-            never = service_manager::feed_watchdog(app.visitor()) => match never {},
-        }
+        serve(&app, signals, watch).await;
+        drop(vigil);
         service_manager::stopping();
         app.shutdown().await;
         Ok(())
@@ -85,19 +65,16 @@ fn runtime() -> io::Result<Runtime> {
         .build()
 }
 
-fn not_started(error: &StartError) -> Failure {
-    match error {
-        StartError::ClientAuth(_) | StartError::Certificate(_) => Failure::usage(chain(error), error.advice()),
-        _ => Failure::runtime(chain(error), error.advice()),
-    }
+/// What the system refuses to this process.
+fn system(what: &str, error: &dyn std::error::Error) -> Failure {
+    Failure::runtime(format!("{what}: {error}"), "check the limits of this process (ulimit, systemd, cgroup)")
 }
 
 /// Until SIGTERM or SIGINT; goes over to a new configuration on SIGHUP and when the file has changed.
 async fn serve(app: &App, mut signals: Signals, mut watch: Watch) {
     let signal = loop {
         let loaded = tokio::select! {
-            _ = signals.terminate.recv() => break "SIGTERM",
-            _ = signals.interrupt.recv() => break "SIGINT",
+            signal = ended(&mut signals.terminate, &mut signals.interrupt) => break signal,
             _ = signals.hangup.recv() => watch.reload(),
             loaded = watch.changed() => loaded,
         };
@@ -129,6 +106,8 @@ fn apply(app: &App, loaded: Result<Loaded, Unusable>) {
     service_manager::ready(status);
 }
 
+/// What the daemon can be told by signals.
+#[derive(Debug)]
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -142,5 +121,13 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
         })
+    }
+}
+
+/// The signal that ends the daemon, when it has come.
+async fn ended(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
     }
 }

@@ -1,10 +1,6 @@
 //! What systemd hands over and is told: sockets, states and the watchdog (sd_listen_fds(3), sd_notify(3)). Where
 //! another starts the daemon, all of it is silent.
-//!
-//! The watchdog is fed only while the daemon answers a request of its own, so that one that hangs is started anew.
 
-use std::convert::Infallible;
-use std::future::pending;
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -12,26 +8,41 @@ use listenfd::ListenFd;
 use sd_notify::NotifyState;
 
 use super::output::Failure;
-use crate::proxy::Visitor;
 
-/// How often the watchdog is fed within its time; systemd recommends twice, once more outlives a lost beat.
-const BEATS: u32 = 3;
+/// What a `.socket` unit handed over.
+#[derive(Debug)]
+pub(super) struct Inherited {
+    /// All that pulls can come by. systemd keeps their queues: whoever stands there waits until somebody accepts.
+    pub(super) sockets: Vec<TcpListener>,
+    /// Why they are not what the daemon needs.
+    pub(super) unfit: Option<String>,
+}
 
-/// The socket for pulls, where a `.socket` unit listens with it.
-pub(super) fn inherited_socket() -> Result<Option<TcpListener>, Failure> {
-    let mut sockets = ListenFd::from_env();
-    if sockets.len() > 1 {
-        return Err(Failure::runtime(
-            format!("{} sockets were handed over, and only 'listen' can be", sockets.len()),
-            "name one ListenStream= in the socket unit",
-        ));
+impl Inherited {
+    /// Takes over every socket; none, where there is no such unit.
+    pub(super) fn take() -> Self {
+        let mut given = ListenFd::from_env();
+        let (mut sockets, mut unfit) = (Vec::new(), None);
+        for index in 0..given.len() {
+            match given.take_tcp_listener(index) {
+                Ok(socket) => sockets.extend(socket),
+                Err(error) => unfit = Some(format!("the socket that was handed over is no TCP socket: {error}")),
+            }
+        }
+        if given.len() > 1 {
+            unfit = Some(format!("{} sockets were handed over, and only 'listen' can be", given.len()));
+        }
+        Self { sockets, unfit }
     }
-    if sockets.len() == 0 {
-        return Ok(None);
+
+    /// The one socket for pulls, to serve from; it stays open here too. `None` where the daemon has to listen by itself.
+    pub(super) fn socket(&self) -> Result<Option<TcpListener>, Failure> {
+        if let Some(what) = &self.unfit {
+            return Err(Failure::runtime(what.clone(), "name one ListenStream= in the socket unit, with a port"));
+        }
+        let socket = self.sockets.first().map(TcpListener::try_clone).transpose();
+        socket.map_err(|error| Failure::runtime(format!("the socket cannot be used: {error}"), "check LimitNOFILE="))
     }
-    sockets.take_tcp_listener(0).map_err(|error| {
-        Failure::runtime(format!("the socket that was handed over is no TCP socket: {error}"), "use ListenStream=")
-    })
 }
 
 /// Pulls are accepted.
@@ -53,19 +64,15 @@ pub(super) fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("pulls under way get their time")]);
 }
 
-/// Feeds the watchdog, if there is one, for as long as the daemon answers.
-pub(super) async fn feed_watchdog(visitor: Visitor) -> Infallible {
-    let Some(limit) = sd_notify::watchdog_enabled().filter(|limit| *limit > Duration::ZERO) else {
-        return pending().await;
-    };
-    let mut beats = tokio::time::interval(limit / BEATS);
-    loop {
-        beats.tick().await;
-        if visitor.is_answered().await {
-            tell(&[NotifyState::Watchdog]);
-        } else {
-            tracing::error!("a request of the daemon to itself was not answered; the watchdog is not fed");
-        }
+/// How long the watchdog may go unfed; `None` where there is none.
+pub(super) fn watchdog() -> Option<Duration> {
+    sd_notify::watchdog_enabled().filter(|limit| *limit > Duration::ZERO)
+}
+
+/// Feeds the watchdog, if there is one.
+pub(super) fn alive() {
+    if watchdog().is_some() {
+        tell(&[NotifyState::Watchdog]);
     }
 }
 

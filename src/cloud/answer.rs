@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::time;
 use crate::clock::{Timestamp, until};
+use crate::secret::repeats;
 
 /// Longest code, id or message that is kept; the rest of an answer is nobody's business.
 const LONGEST_FIELD: usize = 240;
@@ -43,7 +44,7 @@ impl Fields {
     /// The same without what repeats one of `secrets`, and without the message of a signature error, which repeats the
     /// string that was signed.
     pub(crate) fn without(self, secrets: &[&str]) -> Self {
-        let keep = |text: &String| !secrets.iter().any(|secret| echoes(text, secret));
+        let keep = |text: &String| !secrets.iter().any(|secret| repeats(text, secret));
         let echoes_signature = self.code.as_ref().is_some_and(|code| code.contains("Signature"));
         Self {
             message: self.message.filter(|text| !echoes_signature && keep(text)),
@@ -68,13 +69,6 @@ fn element<'a>(body: &'a str, name: &str) -> Option<&'a str> {
 /// Plain ASCII of a bounded length, so that it can stand in a log line or a header.
 fn printable(text: &str) -> String {
     text.trim().chars().take(LONGEST_FIELD).map(|char| if matches!(char, ' '..='~') { char } else { '?' }).collect()
-}
-
-/// Whether `text` holds a good part of `secret`; a cut message may hold its beginning only.
-fn echoes(text: &str, secret: &str) -> bool {
-    const PART: usize = 12;
-    let part: String = secret.chars().take(PART).collect();
-    part.len() == PART && text.contains(&part)
 }
 
 /// The pause that an answer asks for: `x-acs-retry-after` in milliseconds, or `Retry-After` in seconds or as a date.
@@ -139,6 +133,7 @@ mod tests {
         };
         assert_eq!(read("Other", &[secret]), Fields { code: Some("Other".into()), ..Fields::default() });
         assert_eq!(read(secret, &[secret]), Fields::default());
+        assert_eq!(read("9abcdefXYZ-56789abcdefX", &[secret]).code, None, "a piece from within");
         assert_eq!(read("SignatureDoesNotMatch", &[]).message, None);
         assert!(read("Other", &["unrelated-secret"]).message.is_some());
     }

@@ -107,7 +107,7 @@ impl Caller {
                     Ok(Ok(body)) => {
                         let read = self.read(head.status, &head.headers, &body, operation);
                         let request_id = match &read {
-                            Ok(json) => Fields::read("", Some(json)).request_id,
+                            Ok(json) => request_id(json, operation),
                             Err((_, request_id)) => request_id.clone(),
                         };
                         calls::made(operation.action, host, request_id.as_deref(), took);
@@ -153,6 +153,11 @@ impl Caller {
 fn failure(operation: &Operation<'_>, host: &str, about: About<'_>, problem: Problem) -> CloudError {
     let subject = Some(about.subject.to_owned()).filter(|subject| !subject.is_empty());
     Details { action: operation.action, host: host.to_owned(), subject, caller: None, request_id: None, problem }.into()
+}
+
+/// The request id of an answer, where it is one.
+pub(super) fn request_id(answer: &Value, operation: &Operation<'_>) -> Option<String> {
+    Fields::read("", Some(answer)).without(&secrets(operation)).request_id
 }
 
 /// Everything in an operation that no message may repeat.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::call::{About, Caller};
+use super::call::{About, Caller, request_id};
 use super::credentials::Credentials;
 use super::endpoints::{Endpoints, Region};
 use super::error::{CloudError, Details, Problem};
@@ -123,16 +123,21 @@ fn instance_operation<'a>(
 }
 
 fn unreadable(operation: &Operation<'_>, host: String, subject: &str, answer: &Value) -> CloudError {
-    let id = answer.get("RequestId").or_else(|| answer.get("requestId"));
     let details = Details {
         action: operation.action,
         host,
         subject: Some(subject.to_owned()),
         caller: None,
-        request_id: id.and_then(Value::as_str).map(str::to_owned),
+        request_id: request_id(answer, operation),
         problem: Problem::Unreadable("the answer lacks documented fields"),
     };
     details.into()
+}
+
+/// Whether this is a name: what ends in a number is an address, in one of its spellings (URL standard, "ends in a number"),
+/// and no answer of the cloud sends logins to one.
+fn is_domain(name: &str) -> bool {
+    name.rsplit('.').next().is_some_and(|last| last.starts_with(|char: char| char.is_ascii_lowercase()))
 }
 
 pub(super) fn domains_from(answer: &Value) -> Option<Vec<String>> {
@@ -145,7 +150,7 @@ pub(super) fn domains_from(answer: &Value) -> Option<Vec<String>> {
         let public = !text(endpoint, "EndpointType").eq_ignore_ascii_case("vpc");
         for domain in endpoint.get("Domains").and_then(Value::as_array).into_iter().flatten() {
             let name = text(domain, "Domain").trim().to_ascii_lowercase();
-            if !name.is_empty() {
+            if is_domain(&name) {
                 found.push((public, name));
             }
         }

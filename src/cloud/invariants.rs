@@ -28,7 +28,8 @@ pub(crate) fn answer(data: &[u8]) {
     let all = [&fields.code, &fields.message, &fields.request_id];
     for field in all.into_iter().flatten() {
         assert!(is_plain(field) && field.len() <= 240 && !field.is_empty(), "{field:?} is not fit for a log");
-        assert!(!field.contains(SECRET), "a secret is repeated");
+        let mut pieces = (0..SECRET.len()).filter_map(|start| SECRET.get(start..start + 12));
+        assert!(!pieces.any(|piece| field.contains(piece)), "a secret is repeated");
     }
     for word in [&fields.code, &fields.request_id].into_iter().flatten() {
         assert!(word.len() <= 80 && !word.contains([' ', '/', '+', '=']), "{word:?} is no word");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::call::{About, Caller};
+use super::call::{About, Caller, request_id};
 use super::credentials::Credentials;
 use super::endpoints::Endpoints;
 use super::error::{CloudError, Details, Problem};
@@ -93,7 +93,7 @@ impl Sts {
                 host: endpoint.current().to_owned(),
                 subject: Some(role.to_owned()),
                 caller: None,
-                request_id: answer.get("RequestId").and_then(Value::as_str).map(str::to_owned),
+                request_id: request_id(&answer, &operation),
                 problem: Problem::Unreadable("the answer holds no credentials"),
             };
             details.into()

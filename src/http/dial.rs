@@ -16,6 +16,7 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::BufReader;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::resolve::Resolver;
@@ -34,11 +35,35 @@ const READ_BUFFER: usize = 64 * 1024;
 pub(super) struct Dialer {
     resolver: Arc<Resolver>,
     tried: Arc<Tried>,
+    /// Addresses to leave out.
+    without: Vec<SocketAddr>,
+    /// Where a connection came about, for whoever goes on with it.
+    dialled: watch::Sender<Option<Dialled>>,
+}
+
+/// An address that took a connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Dialled {
+    pub(super) address: SocketAddr,
+    /// Whether the name has other addresses that were not left out.
+    pub(super) has_others: bool,
 }
 
 impl Dialer {
-    pub(super) const fn new(resolver: Arc<Resolver>, tried: Arc<Tried>) -> Self {
-        Self { resolver, tried }
+    pub(super) fn new(resolver: Arc<Resolver>, tried: Arc<Tried>) -> Self {
+        Self { resolver, tried, without: Vec::new(), dialled: watch::Sender::new(None) }
+    }
+
+    /// The same for one connection, without these addresses; and who learns where it came about.
+    pub(super) fn once(&self, without: &[SocketAddr]) -> (Self, watch::Receiver<Option<Dialled>>) {
+        let (dialled, learns) = watch::channel(None);
+        let (resolver, tried) = (Arc::clone(&self.resolver), Arc::clone(&self.tried));
+        (Self { resolver, tried, without: without.to_vec(), dialled }, learns)
+    }
+
+    /// What was dialled is of no use.
+    pub(super) fn lost(&self, address: SocketAddr) {
+        self.tried.lost(address);
     }
 }
 
@@ -52,12 +77,15 @@ impl tower::Service<Uri> for Dialer {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let (resolver, tried) = (Arc::clone(&self.resolver), Arc::clone(&self.tried));
+        let Self { resolver, tried, without, dialled } = self.clone();
         Box::pin(async move {
             let host = uri.host().ok_or_else(|| io::Error::other("the URL has no host"))?;
             let default = if uri.scheme_str() == Some("http") { 80 } else { 443 };
-            let addresses = resolver.addresses(host, uri.port_u16().unwrap_or(default)).await?;
+            let mut addresses = resolver.addresses(host, uri.port_u16().unwrap_or(default)).await?;
+            addresses.retain(|address| !without.contains(address));
+            let has_others = addresses.len() > 1;
             let stream = connect(&tried.in_order(addresses), &tried).await?;
+            dialled.send_replace(stream.peer_addr().ok().map(|address| Dialled { address, has_others }));
             // Requests are single small writes; waiting to fill a segment only delays them.
             stream.set_nodelay(true)?;
             Ok(Socket(TokioIo::new(BufReader::with_capacity(READ_BUFFER, stream))))

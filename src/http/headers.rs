@@ -77,6 +77,13 @@ pub fn to_client(from: &HeaderMap) -> HeaderMap {
     headers
 }
 
+/// The same headers without a share in the buffer of the connection they came in, for whoever keeps them.
+#[must_use]
+pub fn apart(headers: &HeaderMap) -> HeaderMap {
+    let copied = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes()).ok();
+    headers.iter().filter_map(|(name, value)| Some((name.clone(), copied(value)?))).collect()
+}
+
 /// What OSS calls the request of this answer; nothing else that somebody may have put in its place.
 #[must_use]
 pub fn oss_request_id(answer: &HeaderMap) -> Option<&str> {
@@ -122,7 +129,7 @@ mod tests {
     use http::header::{ACCEPT, AUTHORIZATION, CONNECTION, COOKIE, ETAG, RANGE, SET_COOKIE, WWW_AUTHENTICATE};
     use http::{HeaderMap, HeaderValue};
 
-    use super::{to_blob_host, to_client, to_registry};
+    use super::{apart, to_blob_host, to_client, to_registry};
 
     fn map(entries: &[(http::HeaderName, &'static str)]) -> HeaderMap {
         entries.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect()
@@ -139,6 +146,19 @@ mod tests {
             assert!(!sent.contains_key(&name), "{name} travelled");
         }
         assert_eq!(to_blob_host().len(), 2);
+    }
+
+    #[test]
+    fn headers_that_are_kept_leave_the_buffer_they_came_in() {
+        let buffer = bytes::Bytes::from(b"a/b c/d".to_vec());
+        let mut came = HeaderMap::new();
+        for range in [0..3, 4..7] {
+            came.append(ACCEPT, HeaderValue::from_maybe_shared(buffer.slice(range)).unwrap());
+        }
+        let kept = apart(&came);
+        assert_eq!(kept, came);
+        drop(came);
+        assert!(buffer.is_unique());
     }
 
     #[test]

@@ -62,18 +62,16 @@ impl Resolver {
     pub(super) async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Unresolved> {
         let Some(targets) = self.targets(host) else {
             let found = lookup(host, port).await?;
-            let trusted = literal(host).is_some() || self.is_local(host);
-            return if trusted { Ok(by_family(found)) } else { admitted(found).map_err(Unresolved::Forbidden) };
+            return self.judged(host, found);
         };
         let alone = targets.len() == 1;
         let asked = targets.iter().map(|target| async move {
             let port = target.port.unwrap_or(port);
             match &target.host {
                 TargetHost::Address(address) => Ok(vec![SocketAddr::new(*address, port)]),
-                // The operator's own words, like an address.
-                TargetHost::Name(name) if alone => Ok(by_family(lookup(name, port).await?)),
+                TargetHost::Name(name) if alone => self.judged(name, lookup(name, port).await?),
                 TargetHost::Name(name) => match timeout(ONE_OF_SEVERAL, lookup(name, port)).await {
-                    Ok(found) => Ok(by_family(found?)),
+                    Ok(found) => self.judged(name, found?),
                     Err(_) => Err(Unresolved::from(io::Error::from(io::ErrorKind::TimedOut))),
                 },
             }
@@ -90,6 +88,13 @@ impl Resolver {
             Some(error) if addresses.is_empty() => Err(error),
             _ => Ok(addresses),
         }
+    }
+
+    /// What `host` was found to lead to, as far as it may. The operator answers for an address and for a name of this
+    /// node; for any other name, also one from `network.hosts`, it is whoever answers for that name.
+    fn judged(&self, host: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Unresolved> {
+        let trusted = literal(host).is_some() || self.is_local(host);
+        if trusted { Ok(by_family(found)) } else { admitted(found).map_err(Unresolved::Forbidden) }
     }
 
     fn targets(&self, host: &str) -> Option<&[HostTarget]> {

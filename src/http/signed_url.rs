@@ -5,6 +5,7 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 
 use crate::clock::{Timestamp, later};
+use crate::secret::repeats;
 
 /// When a signed URL stops being good for new requests, from its query; `None` where the query says nothing.
 ///
@@ -25,6 +26,12 @@ pub fn expiry(query: &str) -> Option<Timestamp> {
 #[must_use]
 pub fn is_limited(query: &str) -> bool {
     parameter(query, "x-oss-traffic-limit").is_some()
+}
+
+/// Whether `text` repeats a piece of one of the query's values, such as the signature.
+#[must_use]
+pub fn is_repeated_in(text: &str, query: &str) -> bool {
+    query.split('&').filter_map(|pair| pair.split_once('=')).any(|(_, value)| repeats(text, value))
 }
 
 /// `YYYYMMDDThhmmssZ`, as V4 signatures write a time.

@@ -27,7 +27,7 @@ impl Tried {
         if addresses.len() < 2 {
             return addresses;
         }
-        let lost = self.lost();
+        let lost = self.behind();
         let is_behind = |address: &SocketAddr| lost.get(address).is_some_and(|since| since.elapsed() < BEHIND);
         let (behind, mut ahead): (Vec<_>, Vec<_>) = addresses.into_iter().partition(is_behind);
         ahead.extend(behind);
@@ -36,7 +36,7 @@ impl Tried {
 
     /// `winner` answered first of those that were begun.
     pub(super) fn won(&self, winner: SocketAddr, begun: &[SocketAddr]) {
-        let mut lost = self.lost();
+        let mut lost = self.behind();
         lost.remove(&winner);
         if begun.len() > 1 && lost.len() >= MOST {
             lost.retain(|_, since| since.elapsed() < BEHIND);
@@ -48,7 +48,18 @@ impl Tried {
         }
     }
 
-    fn lost(&self) -> MutexGuard<'_, HashMap<SocketAddr, Instant>> {
+    /// An address that took a connection is of no use all the same.
+    pub(super) fn lost(&self, address: SocketAddr) {
+        let mut behind = self.behind();
+        if behind.len() >= MOST {
+            behind.retain(|_, since| since.elapsed() < BEHIND);
+        }
+        if behind.len() < MOST {
+            behind.insert(address, Instant::now());
+        }
+    }
+
+    fn behind(&self) -> MutexGuard<'_, HashMap<SocketAddr, Instant>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -70,6 +81,8 @@ mod tests {
         assert_eq!(tried.in_order(all.clone()), all);
         tried.won(two, &[one, two]);
         tried.won(one, &[two, one]);
-        assert_eq!(tried.in_order(all), [one, three, two]);
+        assert_eq!(tried.in_order(all.clone()), [one, three, two]);
+        tried.lost(one);
+        assert_eq!(tried.in_order(all), [three, one, two]);
     }
 }

@@ -8,6 +8,8 @@
 //! One line of JSON asks, one line answers, and that is the end of the connection.
 
 mod ask;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod invariants;
 mod serve;
 mod wire;
 

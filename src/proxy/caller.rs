@@ -155,7 +155,7 @@ impl Known {
 
 /// The token in `Authorization`: behind `Bearer`, as containerd sends it, or the password of `Basic`, for clients that
 /// know only user and password. Where the header came twice, nobody can say which was meant.
-fn presented(headers: &HeaderMap) -> Option<Secret> {
+pub(super) fn presented(headers: &HeaderMap) -> Option<Secret> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next().filter(|_| values.next().is_none())?;
     let (scheme, rest) = value.to_str().ok()?.split_once(' ')?;

@@ -24,6 +24,8 @@ pub(super) struct Gate {
     requests: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     strangers: Semaphore,
+    /// Why nobody is let in at all.
+    barred: Option<Arc<str>>,
 }
 
 impl Gate {
@@ -36,12 +38,18 @@ impl Gate {
         Self::of(0, 0, 0)
     }
 
+    /// One that tells everybody why the daemon has not started.
+    pub(super) fn barred(why: &str) -> Self {
+        Self { barred: Some(why.into()), ..Self::closed() }
+    }
+
     fn of(requests: usize, streams: usize, strangers: usize) -> Self {
         let semaphore = |places: usize| Semaphore::new(places.min(Semaphore::MAX_PERMITS));
         Self {
             requests: Arc::new(semaphore(requests)),
             streams: Arc::new(semaphore(streams)),
             strangers: semaphore(strangers),
+            barred: None,
         }
     }
 
@@ -52,6 +60,9 @@ impl Gate {
 
     /// A place for a request.
     pub(super) fn request(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        if let Some(why) = &self.barred {
+            return Err(Refusal::NotStarted(Arc::clone(why)));
+        }
         Arc::clone(&self.requests).try_acquire_owned().map_err(|_| Refusal::Overloaded)
     }
 

@@ -1,6 +1,6 @@
 //! `Link` of a tag list, rewritten so that the next page is asked of this node again, in the way the client came.
 
-use http::HeaderValue;
+use http::{HeaderValue, Uri};
 
 use super::route::Face;
 use crate::upstream::Place;
@@ -10,6 +10,10 @@ use crate::upstream::Place;
 /// Only its query is taken over, so that a link can lead nowhere but to the next page of the same list.
 pub(super) fn rewrite(link: &HeaderValue, place: &Place, face: Face) -> Option<HeaderValue> {
     let (target, parameters) = link.to_str().ok()?.trim().strip_prefix('<')?.split_once('>')?;
+    // One link, whose target makes a URL of ours: what else stands in the header would lead past this daemon.
+    if parameters.contains(['<', '>', ',']) {
+        return None;
+    }
     let query = target.split_once('?').map_or("", |(_, query)| query);
     let mut pairs: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("ns=")).collect();
     let namespace = format!("ns={}", place.host.as_str().replace(':', "%3A"));
@@ -22,7 +26,9 @@ pub(super) fn rewrite(link: &HeaderValue, place: &Place, face: Face) -> Option<H
         }
     };
     let path = format!("/v2/{prefix}{}/tags/list", place.repository);
-    HeaderValue::from_str(&format!("<{path}?{}>{parameters}", pairs.join("&"))).ok()
+    let target = format!("{path}?{}", pairs.join("&"));
+    let target = Uri::try_from(&target).ok().filter(|uri| uri.path() == path)?;
+    HeaderValue::from_str(&format!("<{target}>{parameters}")).ok()
 }
 
 #[cfg(test)]
@@ -48,6 +54,12 @@ mod tests {
         );
         assert_eq!(rewritten(Face::Host), r#"</v2/team/app/tags/list?n=2&last=b>; rel="next""#);
         assert_eq!(rewritten(Face::Prefix), r#"</v2/registry.test:5000/team/app/tags/list?n=2&last=b>; rel="next""#);
-        assert!(rewrite(&HeaderValue::from_static("nonsense"), &place, Face::Host).is_none());
+        for value in [
+            "nonsense",
+            r#"<https://other.test/?n=2>; rel="prev", <https://other.test/?n=3>; rel="next""#,
+            r#"<https://other.test/?n=<2>; rel="next""#,
+        ] {
+            assert!(rewrite(&HeaderValue::from_static(value), &place, Face::Host).is_none(), "{value}");
+        }
     }
 }

@@ -9,6 +9,8 @@ mod conversation;
 mod exchange;
 mod gate;
 mod handler;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod invariants;
 mod linger;
 mod link;
 mod listener;
@@ -62,6 +64,9 @@ impl Default for Params {
     }
 }
 
+/// How long refusals under way may take at the end; they are as short as a request is.
+const LAST_REFUSALS: Duration = Duration::from_secs(2);
+
 /// Serves pulls from `listener`, and visits, until `shutdown` is ready and the requests in flight have ended, or
 /// [`Params::drain`] has passed. What waits in the listener's queue at that moment is served too.
 pub async fn serve(
@@ -74,6 +79,13 @@ pub async fn serve(
 ) {
     let stack = stack::Stack::new(rules, metrics, &params);
     serve::serve(listener, visits, stack, &params, shutdown).await;
+}
+
+/// Answers every request with 503 and `why` the daemon has not started, one sentence without a full stop, until `shutdown`
+/// is ready. A client that is told so goes on to its next server at once, where silence would hold it.
+pub async fn refuse(listener: Listener, visits: Visits, why: &str, shutdown: impl Future<Output = ()> + Send) {
+    let params = Params { drain: LAST_REFUSALS, ..Params::default() };
+    serve::serve(listener, visits, stack::Stack::barred(why), &params, shutdown).await;
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! (client fact sheet, sections 0.5 and 7), and as the message of the spec's error body. It is printable ASCII and holds
 //! no secret, no URL and no header of anybody.
 
+use std::sync::Arc;
+
 use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use hyper::ext::ReasonPhrase;
@@ -40,6 +42,8 @@ pub(super) enum Refusal {
     NotServed(#[from] NotServed),
     #[error("too many requests at once on this node")]
     Overloaded,
+    #[error("{0}")]
+    NotStarted(Arc<str>),
     #[error("an internal error; the log has the details")]
     Panic,
     #[error(transparent)]
@@ -91,7 +95,7 @@ impl Refusal {
             Self::Body => (StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
             Self::HeadersTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, ErrorCode::Unsupported),
             Self::NotAdmitted(_) => (StatusCode::FORBIDDEN, ErrorCode::Denied),
-            Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),
+            Self::Overloaded | Self::NotStarted(_) => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),
             Self::Panic => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown),
             Self::Upstream(error) => upstream_verdict(error.kind()),
         }
@@ -105,6 +109,7 @@ impl Refusal {
                 let Row { who, hint, .. } = Row::of(Sign::ClientToken);
                 return printable(&format!("{SPEAKER}{who}: {error}; {hint}"), LONGEST_SENTENCE);
             }
+            Self::NotStarted(why) => return printable(&format!("{SPEAKER}{}: {why}", Blame::Node), LONGEST_SENTENCE),
             _ => return printable(&format!("{SPEAKER}{self}"), LONGEST_SENTENCE),
         };
         let hint = error.row().hint;

@@ -19,7 +19,7 @@ use super::gate::Gate;
 use super::handler::Handler;
 use super::request_id::RequestIds;
 use super::respond::Refusal;
-use super::{Params, Rules};
+use super::{Callers, Params, Rules};
 use crate::http::Body;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::pulls::RecentPulls;
@@ -40,6 +40,16 @@ impl Stack {
     pub(super) fn new(rules: Rules, metrics: &Metrics, params: &Params) -> Self {
         Self(Arc::new(Column {
             handler: Handler::new(rules, metrics.unrouted(), Gate::new(params)),
+            ids: Arc::new(RequestIds::new()),
+            recent: metrics.recent_pulls().clone(),
+        }))
+    }
+
+    /// The face of a daemon that has not started.
+    pub(super) fn barred(why: &str) -> Self {
+        let (metrics, rules) = (Metrics::new(), Rules { callers: Callers::everybody(), table: Arc::default() });
+        Self(Arc::new(Column {
+            handler: Handler::new(rules, metrics.unrouted(), Gate::barred(why)),
             ids: Arc::new(RequestIds::new()),
             recent: metrics.recent_pulls().clone(),
         }))

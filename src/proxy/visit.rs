@@ -13,9 +13,9 @@ use tokio::time::timeout;
 /// How long an answer may take that needs nothing but this process.
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// Asks for the version of the API, which is answered from memory. `/v2/` without an instance is an error of the
-/// client: any answer is a good one.
-const REQUEST: &[u8] = b"GET /v2/ HTTP/1.1\r\nhost: localhost\r\nuser-agent: watchdog\r\nconnection: close\r\n\r\n";
+/// Asks for what no registry has, which is answered from memory and counted among nobody's requests: any answer is a good
+/// one.
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\nuser-agent: watchdog\r\nconnection: close\r\n\r\n";
 
 /// What every answer begins with.
 const ANSWER: &[u8] = b"HTTP/1.1 ";

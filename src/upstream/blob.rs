@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 use http::{HeaderValue, Response, StatusCode};
 
-use super::check::{Holds, holds, length};
+use super::check::{Holds, holds, is_meant, length};
 use super::fetch::{Source, Span};
 use super::locate::{Located, Opened, Wanted};
 use super::manifest::is_encoded;
@@ -44,7 +44,15 @@ impl Upstream {
         let mut answer = if pull.head {
             self.blob_head(pull, digest, budget).await?
         } else {
-            self.blob_bytes(pull, digest, budget).await?
+            let range = RangeRequest::parse(pull.headers.get(RANGE).and_then(|value| value.to_str().ok()));
+            let answer = self.blob_bytes(pull, digest, range, budget).await?;
+            let is_part = matches!(answer.status(), StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE);
+            if is_part && !is_meant(&pull.headers, answer.headers()) {
+                drop(answer);
+                self.blob_bytes(pull, digest, RangeRequest::Whole, budget).await?
+            } else {
+                answer
+            }
         };
         if answer.status().is_success()
             && let Ok(value) = HeaderValue::from_str(digest.as_str())
@@ -58,9 +66,10 @@ impl Upstream {
         self: &Arc<Self>,
         pull: &Pull,
         digest: &Digest,
+        range: RangeRequest,
         budget: &Budget,
     ) -> Result<Response<Body>, UpstreamError> {
-        let range = match RangeRequest::parse(pull.headers.get(RANGE).and_then(|value| value.to_str().ok())) {
+        let range = match range {
             RangeRequest::Several(several) => match self.several(pull, digest, &several, budget).await? {
                 Some(parts) => return Ok(parts),
                 None => None,

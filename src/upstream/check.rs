@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName, IF_RANGE};
 use http::{HeaderMap, StatusCode};
 
 use super::range::{ByteRange, ContentRange};
@@ -62,6 +62,13 @@ pub(super) fn holds(
     Ok(Holds::Bytes(bytes, total))
 }
 
+/// Whether the range of a request holds for the object of this answer (`If-Range`): strong entity tags are compared, and
+/// neither a weak tag nor a date says enough of the bytes (RFC 9110 section 13.1.5).
+pub(super) fn is_meant(asked: &HeaderMap, answered: &HeaderMap) -> bool {
+    let Some(condition) = asked.get(IF_RANGE) else { return true };
+    condition.as_bytes().starts_with(b"\"") && answered.get(ETAG) == Some(condition)
+}
+
 pub(super) fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
     text(headers, &CONTENT_RANGE).and_then(ContentRange::parse)
 }
@@ -71,7 +78,7 @@ pub(super) fn length(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// The length of the object in the `Content-Range` of a 416.
-fn unsatisfied(headers: &HeaderMap) -> Option<u64> {
+pub(super) fn unsatisfied(headers: &HeaderMap) -> Option<u64> {
     text(headers, &CONTENT_RANGE)?.trim().strip_prefix("bytes */")?.parse().ok()
 }
 

@@ -1,14 +1,16 @@
 //! Which of several registry hosts is asked (`pullFrom`): the first that can be reached, remembered.
 //!
-//! A host that cannot be connected to rests, and the next in order is asked. When its rest is over, a connection is tried
-//! beside the pulls, so that no pull is the one that finds out; a host that fails again soon rests twice as long. The
-//! hosts are those that the operator named, so a credential of the instance goes to none but its own.
+//! A host that cannot be connected to, leads to a realm or bucket that cannot, or fails again and again, rests, and the
+//! next in order is asked. When its rest is over, connections to it and to what could not be reached are tried beside the
+//! pulls, so that no pull is the one that finds out; a host that fails again soon rests twice as long. The hosts are those
+//! that the operator named, so a credential of the instance goes to none but its own.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::http::origin::Origin;
 use crate::oci::RegistryHost;
 
 /// The first rest: longer than a restart of a gateway or a flap of a route.
@@ -31,11 +33,13 @@ struct State {
     buckets: Vec<Option<String>>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Rest {
     until: Option<Instant>,
     length: Duration,
     ended: Option<Instant>,
+    /// The realm or bucket behind it that could not be reached, where it was not the host itself.
+    behind: Option<Origin>,
     /// Somebody is trying it.
     tried: bool,
 }
@@ -71,26 +75,37 @@ impl Hosts {
             && others.into_iter().any(|(led, rest)| rest.until.is_none() && led.as_deref() != Some(bucket))
     }
 
-    /// `host` could not be reached.
-    pub(super) fn failed(&self, host: &RegistryHost) {
+    /// Whether `bucket` is one that only hosts at rest lead to, while another is awake.
+    pub(super) fn avoids(&self, bucket: &str) -> bool {
+        let state = self.state();
+        let led = |is_resting: bool| {
+            let mut all = state.buckets.iter().zip(&state.rests);
+            all.any(|(led, rest)| rest.until.is_some() == is_resting && led.as_deref() == Some(bucket))
+        };
+        led(true) && !led(false) && state.rests.iter().any(|rest| rest.until.is_none())
+    }
+
+    /// `host` is of no use now: it could not be reached or fails, or else the origin `behind` it could not be reached.
+    pub(super) fn failed(&self, host: &RegistryHost, behind: Option<Origin>) {
         let Some(at) = self.named.iter().position(|named| named == host) else { return };
         if self.named.len() > 1
             && let Some(rest) = self.state().rests.get_mut(at)
             && rest.begin()
         {
             tracing::warn!(%host, rest = ?rest.length, "this host of pullFrom cannot be reached; asking the next");
+            rest.behind = behind;
         }
     }
 
     /// `bucket` could not be reached: whoever leads there is of no use.
-    pub(super) fn bucket_failed(&self, bucket: &str) {
+    pub(super) fn bucket_failed(&self, bucket: &Origin) {
         let led: Vec<_> = {
             let state = self.state();
-            let led = self.named.iter().zip(&state.buckets).filter(|(_, led)| led.as_deref() == Some(bucket));
+            let led = self.named.iter().zip(&state.buckets).filter(|(_, led)| led.as_deref() == Some(bucket.host()));
             led.map(|(host, _)| host.clone()).collect()
         };
         for host in &led {
-            self.failed(host);
+            self.failed(host, Some(bucket.clone()));
         }
     }
 
@@ -104,8 +119,8 @@ impl Hosts {
         }
     }
 
-    /// A host whose rest is over, for the caller to try and to report on.
-    pub(super) fn due(&self) -> Option<RegistryHost> {
+    /// A host whose rest is over, and what behind it could not be reached, for the caller to try and to report on.
+    pub(super) fn due(&self) -> Option<(RegistryHost, Option<Origin>)> {
         if self.named.len() < 2 {
             return None;
         }
@@ -113,8 +128,9 @@ impl Hosts {
         let mut state = self.state();
         let over = |rest: &Rest| !rest.tried && rest.until.is_some_and(|until| until <= now);
         let at = state.rests.iter().position(over)?;
-        state.rests.get_mut(at)?.tried = true;
-        self.named.get(at).cloned()
+        let rest = state.rests.get_mut(at)?;
+        rest.tried = true;
+        self.named.get(at).cloned().zip(Some(rest.behind.clone()))
     }
 
     /// What came of trying `host`, which was due.
@@ -139,7 +155,7 @@ impl Hosts {
 
 impl Rest {
     /// Begins a rest, unless there is one. It is twice as long as the last where that ended only a moment ago: a host
-    /// that can be connected to may still lead to a realm or a bucket that cannot. Whether it begins.
+    /// that can be connected to may still be of no use. Whether it begins.
     fn begin(&mut self) -> bool {
         if self.until.is_some() {
             return false;

@@ -2,14 +2,18 @@
 
 use super::allow::BlobHosts;
 use super::document::{Next, next};
+use super::multipart::spans;
 use super::range::{ByteRange, ContentRange, RangeRequest};
+use super::redirect;
 use crate::http::origin::SafeUri;
 use crate::oci::Digest;
 
-/// The values of `Range` and `Content-Range`.
+/// The values of `Range` and of the `Content-Range` that answers it, a line each; a line by itself as either.
 pub(crate) fn range(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    match RangeRequest::parse(Some(text)) {
+    let (asked, answered) = text.split_once('\n').unwrap_or((text, text));
+    let answered = ContentRange::parse(answered);
+    match RangeRequest::parse(Some(asked)) {
         RangeRequest::Whole => {}
         RangeRequest::One(range) => {
             assert_eq!(RangeRequest::parse(Some(&range.to_string())), RangeRequest::One(range));
@@ -21,9 +25,18 @@ pub(crate) fn range(data: &[u8]) {
             assert!(ranges.len() > 1, "{ranges:?} are not several");
             let alone = |range: &ByteRange| RangeRequest::parse(Some(&range.to_string())) == RangeRequest::One(*range);
             assert!(ranges.iter().all(alone), "{ranges:?}: one of them is none by itself");
+            let told = answered.and_then(|answered| answered.total);
+            for total in told.into_iter().chain([100, u64::MAX]) {
+                let lengths =
+                    spans(&ranges, total).into_iter().flatten().map(|span| u128::from(span.end - span.position));
+                assert!(
+                    lengths.sum::<u128>() <= u128::from(total / 2),
+                    "{ranges:?} of {total} are more than half of it"
+                );
+            }
         }
     }
-    if let Some(range) = ContentRange::parse(text) {
+    if let Some(range) = answered {
         let bytes = range.bytes();
         assert!(bytes.start < bytes.end, "{range:?} covers nothing");
         assert!(range.total.is_none_or(|total| bytes.end <= total), "{range:?} ends behind the object");
@@ -37,6 +50,18 @@ fn lies_within(range: ByteRange, total: u64) {
     if let Some(bytes) = range.within(total) {
         assert!(bytes.start < bytes.end && bytes.end <= total, "{range:?} of {total} is {bytes:?}");
         assert!(range.may_be(&bytes));
+    }
+}
+
+/// The error document of a bucket, after a line with what it was asked: a query.
+pub(crate) fn bucket_error(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (query, document) = text.split_once('\n').unwrap_or(("", &text));
+    let Some(code) = redirect::code(document, Some(query)) else { return };
+    assert!(code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'), "{code:?}");
+    for value in query.split('&').filter_map(|pair| pair.split_once('=')).map(|(_, value)| value) {
+        // What stands in a value as it stands in the code; another spelling of it is the business of another test.
+        assert!(code.len() < 12 || value.contains('%') || !value.contains(code), "{code} is a piece of the URL");
     }
 }
 
@@ -54,7 +79,7 @@ pub(crate) fn manifest(data: &[u8]) {
 }
 
 /// The `Location` of a registry's redirect, up to where bytes may come from.
-pub(crate) fn redirect(data: &[u8]) {
+pub(crate) fn redirected(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let Ok(blob) = SafeUri::parse("https://demo-registry.cn-hangzhou.cr.aliyuncs.com/v2/team/app/blobs/x") else {
         panic!("a plain URL is malformed")

@@ -7,8 +7,9 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 use super::memory::{Key, Signed};
 use super::range::ByteRange;
+use super::reach::is_out_of_reach;
 use super::redirect::{FollowError, location, with_range};
-use super::send::{Asked, Budget, Question, is_out_of_reach};
+use super::send::{Asked, Budget, Question};
 use super::{Place, Upstream, UpstreamError};
 use crate::clock::until;
 use crate::http::Body;
@@ -129,7 +130,7 @@ impl Upstream {
                     if !(is_out_of_reach(&error) && self.hosts.has_another_than(bucket)) {
                         return Err(error);
                     }
-                    self.hosts.bucket_failed(bucket);
+                    self.hosts.bucket_failed(uri.origin());
                     tracing::debug!(error = %error, "asking another host of pullFrom where the blob is");
                 }
             }
@@ -146,7 +147,8 @@ impl Upstream {
     ) -> Result<Located, UpstreamError> {
         let key = self.key(place, digest);
         if let Some(held) = self.parts.memory.urls.find(&key) {
-            if until(self.parts.clock.now(), held.expires) > MARGIN {
+            let is_good = until(self.parts.clock.now(), held.expires) > MARGIN;
+            if is_good && !self.hosts.avoids(held.uri.origin().host()) {
                 return Ok(Located::There { uri: held.uri, remembered: true });
             }
             self.parts.memory.urls.forget_if(&key, |other| *other == held);

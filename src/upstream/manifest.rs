@@ -198,7 +198,7 @@ impl Upstream {
         bytes: Option<Bytes>,
     ) -> Result<Arc<Manifest>, UpstreamError> {
         let host = place.host.as_str();
-        let mut headers = headers::to_client(&head.headers);
+        let mut headers = headers::apart(&headers::to_client(&head.headers));
         let Some(bytes) = bytes else {
             return Ok(Arc::new(Manifest { status: head.status, headers, bytes: None, followed: Mutex::default() }));
         };
@@ -221,6 +221,8 @@ impl Upstream {
         if let Ok(value) = HeaderValue::from_str(digest.as_str()) {
             headers.insert(DOCKER_CONTENT_DIGEST, value);
         }
+        // What is kept takes what it weighs, and not the buffer of the connection that it came in.
+        let bytes = Bytes::copy_from_slice(&bytes);
         let weight = bytes.len() as u64 + ENTRY;
         let followed = Mutex::default();
         let manifest = Arc::new(Manifest { status: head.status, headers, bytes: Some(bytes), followed });

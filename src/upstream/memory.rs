@@ -110,6 +110,21 @@ impl Memory {
         self.owners.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Forgets what an upstream has put there that is gone: nobody else would ever find it.
+    pub(super) fn forget(&self, owner: u64) {
+        let outdated = |key: &Key| key.owner == owner;
+        self.urls.forget_all(outdated);
+        self.manifests.forget_all(outdated);
+        self.turns.forget_all(outdated);
+        self.small.forget_all(outdated);
+    }
+
+    /// How many things are remembered.
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> usize {
+        self.urls.count() + self.manifests.count() + self.turns.count() + self.small.count()
+    }
+
     /// A place for one stream.
     pub(super) fn seat(self: &Arc<Self>) -> Seat {
         self.streams.fetch_add(1, Ordering::Relaxed);

@@ -27,6 +27,7 @@ mod ordered;
 mod part;
 mod plan;
 mod range;
+mod reach;
 mod readers;
 mod recent;
 mod redirect;
@@ -134,7 +135,7 @@ pub struct Upstream {
     repositories: Repositories,
     blob_hosts: BlobHosts,
     blobs: BlobParams,
-    /// Tells this upstream's entries in the shared memory from those of others.
+    /// Tells this upstream's entries in the shared memory from those of others. They go with it.
     owner: u64,
     locating: Flights<(Key, Option<HeaderValue>), Result<Found, Arc<UpstreamError>>>,
     reading: Flights<Asked, Read>,
@@ -177,6 +178,12 @@ pub struct Pull {
     pub head: bool,
     /// The headers of the client, all of them; what may travel is decided here.
     pub headers: HeaderMap,
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.parts.memory.forget(self.owner);
+    }
 }
 
 impl Upstream {

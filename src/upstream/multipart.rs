@@ -15,11 +15,12 @@ use http::{HeaderValue, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 
-use super::check::content_range;
+use super::check::{content_range, length, unsatisfied};
 use super::fetch::{Source, Span};
 use super::locate::Wanted;
 use super::manifest::is_encoded;
 use super::range::ByteRange;
+use super::respond::not_satisfiable;
 use super::send::Budget;
 use super::{BlobMode, Pull, Upstream, UpstreamError, answer};
 use crate::error::BoxError;
@@ -34,11 +35,11 @@ const MOST_PARTS: usize = 64;
 /// Parts that make more than this part of the blob are answered with all of it, which comes over several connections.
 const WORTH_IT: u64 = 2;
 
-/// The spans of these ranges, or `None` where the whole blob is the better answer.
-fn spans(ranges: &[ByteRange], total: u64) -> Option<Vec<Span>> {
+/// The spans of those of these ranges that can be satisfied, or `None` where the whole blob is the better answer.
+pub(super) fn spans(ranges: &[ByteRange], total: u64) -> Option<Vec<Span>> {
     let within = |range: &ByteRange| range.within(total).map(|bytes| Span { position: bytes.start, end: bytes.end });
-    let spans: Vec<_> = ranges.iter().map(within).collect::<Option<_>>()?;
-    let bytes: u64 = spans.iter().map(|span| span.end - span.position).sum();
+    let spans: Vec<_> = ranges.iter().filter_map(within).collect();
+    let bytes = spans.iter().try_fold(0, |bytes: u64, span| bytes.checked_add(span.end - span.position))?;
     (bytes <= total / WORTH_IT).then_some(spans)
 }
 
@@ -99,18 +100,29 @@ impl Upstream {
         let Some(first) = ranges.first().filter(|_| may) else { return Ok(None) };
         let opened = self.open(&pull.place, digest, Wanted::of(Some(*first)), budget).await?;
         let (head, body) = opened.response.into_parts();
-        if head.status != StatusCode::PARTIAL_CONTENT || is_encoded(&head.headers) {
+        if is_encoded(&head.headers) {
             return Ok(None);
         }
-        let range = content_range(&head.headers).and_then(|range| Some((range.bytes(), range.total?)));
-        let Some((bytes, total)) = range else { return Ok(None) };
-        let Some(spans) = spans(ranges, total).filter(|_| first.within(total) == Some(bytes)) else { return Ok(None) };
+        // Of a first range that reaches beyond the end, the answer tells the length only.
+        let told = match head.status {
+            StatusCode::PARTIAL_CONTENT => content_range(&head.headers).and_then(|range| {
+                let total = range.total?;
+                (first.within(total) == Some(range.bytes())).then_some((total, Some(body)))
+            }),
+            StatusCode::OK => length(&head.headers).map(|total| (total, None)),
+            StatusCode::RANGE_NOT_SATISFIABLE => unsatisfied(&head.headers).map(|total| (total, None)),
+            _ => None,
+        };
+        let Some((total, mut begun)) = told else { return Ok(None) };
+        let Some(spans) = spans(ranges, total) else { return Ok(None) };
+        if spans.is_empty() {
+            return Ok(Some(not_satisfiable(Some(total))));
+        }
 
         let source = Arc::new(self.source(pull, digest, Some(total), None));
         source.remember(&head.headers);
         let trail = source.trail.clone();
         let frames = Frames::random(total);
-        let mut begun = Some(body);
         let mut pieces = Vec::with_capacity(2 * spans.len() + 1);
         for span in &spans {
             pieces.push(Piece::Ready(full(frames.before(*span))));
@@ -159,10 +171,13 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_satisfied_or_is_most_of_the_blob_is_answered_with_all_of_it() {
-        assert!(spans(&[ByteRange::Between(0, 9), ByteRange::From(100)], 100).is_none());
+    fn what_cannot_be_satisfied_is_no_part_and_most_of_the_blob_is_answered_with_all_of_it() {
+        assert_eq!(spans(&[ByteRange::Between(0, 9), ByteRange::From(100)], 100).unwrap().len(), 1);
+        assert!(spans(&[ByteRange::Last(0), ByteRange::From(100)], 100).unwrap().is_empty());
         assert!(spans(&[ByteRange::Between(0, 49), ByteRange::Last(1)], 100).is_none());
         assert!(spans(&[ByteRange::Between(0, 48), ByteRange::Last(1)], 100).is_some());
+        // More than there are numbers for.
+        assert!(spans(&[ByteRange::From(0), ByteRange::From(0)], u64::MAX).is_none());
     }
 
     #[test]

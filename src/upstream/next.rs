@@ -143,7 +143,11 @@ impl Upstream {
             tracing::warn!(instance = %self.instance, digest = %blob.digest, "a blob has another length or digest than its manifest says");
             return None;
         }
-        let small = Small { bytes: Bytes::from_owner(Held { bytes: body, _reserved: reserved }), trail };
+        // What was reserved is what it takes: not the buffer of the connection that it came in.
+        let small = Small {
+            bytes: Bytes::from_owner(Held { bytes: Bytes::copy_from_slice(&body), _reserved: reserved }),
+            trail,
+        };
         keep_for_a_while(&self.parts.memory, self.key(place, &blob.digest), &small);
         Some(small)
     }

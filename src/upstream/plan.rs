@@ -75,7 +75,7 @@ impl Plan {
     /// next as soon as one is over, instead of waiting for a first one that takes as long as all others.
     pub(super) fn growing(length: u64, width: u64, part_size: u64) -> (Self, u64) {
         let even = length.div_ceil(width);
-        let longest = part_size.min(even + even / 2);
+        let longest = part_size.min(even.saturating_add(even / 2));
         let first = if even < part_size { 2 * even - longest } else { part_size / 2 };
         let first = first.max(LEAST).min(length);
         let step = longest.saturating_sub(first) / width.saturating_sub(1).max(1);
@@ -95,7 +95,7 @@ impl Plan {
             // What is not read yet is dealt out evenly, so that all connections end at about the same time; where little
             // would be left over for one more round, the free ones take that too.
             let even = standing.unread.div_ceil(width);
-            let last_round = rest <= free * (even + even / 2);
+            let last_round = rest <= free.saturating_mul(even.saturating_add(even / 2));
             let fair = match self.growth {
                 Some(Growth { last, step, left: 1.. }) => last + step,
                 _ if last_round => rest.div_ceil(free),

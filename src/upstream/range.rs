@@ -3,6 +3,10 @@
 use std::fmt;
 use std::ops::Range;
 
+/// The largest object that is believed in: OSS stores up to 48.8 TB (OSS help, "Limits"), and positions of this size can be
+/// added up without a thought.
+const LARGEST_OBJECT: u64 = 1 << 50;
+
 /// What a client's `Range` header asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RangeRequest {
@@ -21,7 +25,9 @@ impl RangeRequest {
         if !unit.trim().eq_ignore_ascii_case("bytes") {
             return Self::Whole;
         }
-        let parsed: Option<Vec<_>> = ranges.split(',').map(|one| ByteRange::parse(one.trim())).collect();
+        // A recipient of a list lets empty elements pass (RFC 9110 section 5.6.1.2).
+        let ranges = ranges.split(',').map(str::trim).filter(|one| !one.is_empty());
+        let parsed: Option<Vec<_>> = ranges.map(ByteRange::parse).collect();
         match parsed {
             None => Self::Whole,
             Some(several) => match several.as_slice() {
@@ -49,10 +55,10 @@ impl ByteRange {
         let (first, last) = text.split_once('-')?;
         match (first.is_empty(), last.is_empty()) {
             (true, true) => None,
-            (true, false) => number(last).map(Self::Last),
-            (false, true) => number(first).map(Self::From),
+            (true, false) => position(last).map(Self::Last),
+            (false, true) => position(first).map(Self::From),
             (false, false) => {
-                let (first, last) = (number(first)?, number(last)?);
+                let (first, last) = (position(first)?, position(last)?);
                 (first <= last).then_some(Self::Between(first, last))
             }
         }
@@ -113,7 +119,8 @@ impl ContentRange {
         let (first, last) = range.split_once('-')?;
         let (first, last) = (number(first)?, number(last)?);
         let total = if total == "*" { None } else { Some(number(total)?) };
-        let possible = first <= last && last < u64::MAX && total.is_none_or(|total| last < total);
+        let end = total.unwrap_or(LARGEST_OBJECT);
+        let possible = first <= last && last < end && end <= LARGEST_OBJECT;
         (unit.eq_ignore_ascii_case("bytes") && possible).then_some(Self { first, last, total })
     }
 
@@ -121,6 +128,12 @@ impl ContentRange {
     pub(super) const fn bytes(&self) -> Range<u64> {
         self.first..self.last + 1
     }
+}
+
+/// A position of as many digits as somebody likes: what no number holds lies beyond the end of every object.
+fn position(text: &str) -> Option<u64> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
 /// Digits only; the standard parser would let a sign pass.
@@ -137,11 +150,24 @@ mod tests {
     /// Check 11 (`tests/it/peers.rs`).
     #[test]
     fn a_range_that_follows_no_grammar_is_ignored() {
-        for value in
-            ["", "bytes", "bytes=", "bytes=-", "bytes=2-1", "bytes=a-b", "bytes=+1-2", "lines=1-2", "bytes=1-2,"]
-        {
+        for value in [
+            "",
+            "bytes",
+            "bytes=",
+            "bytes=-",
+            "bytes=2-1",
+            "bytes=a-b",
+            "bytes=+1-2",
+            "lines=1-2",
+            "bytes=,",
+            "bytes=1-2,x",
+        ] {
             assert_eq!(RangeRequest::parse(Some(value)), RangeRequest::Whole, "{value:?}");
         }
+        let huge = format!("bytes=1-2,, 7-{},", u128::MAX);
+        let several = RangeRequest::Several(vec![ByteRange::Between(1, 2), ByteRange::Between(7, u64::MAX)]);
+        assert_eq!(RangeRequest::parse(Some(&huge)), several);
+        assert_eq!(RangeRequest::parse(Some("bytes=1-2,")), RangeRequest::One(ByteRange::Between(1, 2)));
         assert_eq!(RangeRequest::parse(Some("Bytes=0-")), RangeRequest::One(ByteRange::From(0)));
         assert_eq!(
             RangeRequest::parse(Some("bytes=0-1, -5")),
@@ -180,7 +206,19 @@ mod tests {
         let range = ContentRange::parse("bytes 5-9/10").unwrap();
         assert_eq!((range.bytes(), range.total), (5..10, Some(10)));
         assert_eq!(ContentRange::parse("bytes 0-0/*").unwrap().total, None);
-        for value in ["", "bytes */10", "bytes 5-4/10", "bytes 5-10/10", "bytes 5-9", "items 5-9/10", "bytes -9/10"] {
+        let beyond = "bytes 0-18446744073709551614/18446744073709551615";
+        for value in [
+            beyond,
+            "bytes 0-1/1125899906842625",
+            "bytes 0-1125899906842624/*",
+            "",
+            "bytes */10",
+            "bytes 5-4/10",
+            "bytes 5-10/10",
+            "bytes 5-9",
+            "items 5-9/10",
+            "bytes -9/10",
+        ] {
             assert_eq!(ContentRange::parse(value), None, "{value:?}");
         }
     }

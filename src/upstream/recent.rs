@@ -83,6 +83,21 @@ impl<K: Clone + Eq + Hash, V: Clone> Recent<K, V> {
         true
     }
 
+    /// Forgets every value whose key is `outdated`.
+    pub(super) fn forget_all(&self, outdated: impl Fn(&K) -> bool) {
+        let mut shelf = self.shelf();
+        let keys: Vec<K> = shelf.order.values().filter(|key| outdated(key)).cloned().collect();
+        for key in keys {
+            shelf.remove(&key);
+        }
+    }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.shelf().entries.len()
+    }
+
     fn shelf(&self) -> MutexGuard<'_, Shelf<K, V>> {
         // Nothing in here panics half-way.
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
@@ -116,6 +131,18 @@ mod tests {
         assert_eq!((recent.find(&"a"), recent.find(&"c")), (Some(5), None));
         assert!(recent.forget_oldest() && !recent.forget_oldest());
         assert_eq!(recent.find(&"a"), None);
+    }
+
+    #[test]
+    fn all_that_is_outdated_is_forgotten_with_its_weight() {
+        let recent = Recent::new(10);
+        for key in 1..=3 {
+            recent.keep(key, key, 3);
+        }
+        recent.forget_all(|key| *key < 3);
+        assert_eq!((recent.count(), recent.find(&3)), (1, Some(3)));
+        recent.keep(4, 4, 7);
+        assert_eq!((recent.count(), recent.find(&3)), (2, Some(3)));
     }
 
     #[test]

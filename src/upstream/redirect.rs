@@ -59,8 +59,8 @@ impl Upstream {
                     let next = location(&response).and_then(|location| uri.join(location));
                     uri = self.admit(next.map_err(|source| UpstreamError::RedirectMalformed { host, source })?)?;
                 }
-                StatusCode::FORBIDDEN => return Err(FollowError::Stale(refused(host, response, budget).await)),
-                _ => return Err(refused(host, response, budget).await.into()),
+                StatusCode::FORBIDDEN => return Err(FollowError::Stale(refused(&uri, response, budget).await)),
+                _ => return Err(refused(&uri, response, budget).await.into()),
             }
         }
         let host = uri.origin().host().to_owned();
@@ -147,12 +147,44 @@ pub(super) fn location(response: &Response<Body>) -> Result<&str, UriError> {
 }
 
 /// Only the code of OSS' error document is taken: its message may repeat the signed text.
-async fn refused(host: String, response: Response<Body>, budget: &Budget) -> UpstreamError {
-    let status = response.status();
+async fn refused(uri: &SafeUri, response: Response<Body>, budget: &Budget) -> UpstreamError {
+    let (host, status) = (uri.origin().host().to_owned(), response.status());
     let request_id = headers::oss_request_id(response.headers()).map(str::to_owned);
     let text = error_text(response, budget).await.unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map(|(code, _)| code);
-    let code = code.filter(|code| headers::is_word(code)).unwrap_or_default().to_owned();
+    let code = code(&String::from_utf8_lossy(&text), uri.query()).unwrap_or_default().to_owned();
     UpstreamError::BucketRefused { host, status, code, request_id }
+}
+
+/// The code of the error document that a bucket answers to a URL with this query. It is no piece of the URL: a V4 signature
+/// has the characters of a code.
+pub(super) fn code<'a>(document: &'a str, query: Option<&str>) -> Option<&'a str> {
+    let (_, rest) = document.split_once("<Code>")?;
+    let (code, _) = rest.split_once("</Code>")?;
+    let repeated = query.is_some_and(|query| signed_url::is_repeated_in(code, query));
+    (headers::is_word(code) && !repeated).then_some(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::code;
+
+    #[test]
+    fn a_signature_is_no_code() {
+        let signature = "4d66b4b8a3b5e6f0c1d2e3f4a5b6c7d8e9f00112233445566778899aabbccdde";
+        let query = format!("x-oss-signature-version=OSS4-HMAC-SHA256&x-oss-signature={signature}&x-oss-expires=60");
+        let document = |word: &str| format!("<Error><Code>{word}</Code><Message>{signature}</Message></Error>");
+        for word in [
+            signature,
+            signature.split_at(40).1,
+            signature.split_at(50).0,
+            &signature.to_uppercase(),
+            "two words",
+            "<x>",
+        ] {
+            assert_eq!(code(&document(word), Some(&query)), None, "{word}");
+        }
+        for word in ["SignatureDoesNotMatch", "InvalidAccessKeyId", "AccessDenied"] {
+            assert_eq!(code(&document(word), Some(&query)), Some(word));
+        }
+    }
 }

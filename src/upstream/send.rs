@@ -5,29 +5,32 @@ use std::time::Duration;
 
 use futures_util::future::poll_immediate;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::reach::{behind, is_host, is_out_of_reach};
 use super::retry::{self, Failure};
 use super::{Place, Upstream, UpstreamError};
 use crate::http::Body;
 use crate::http::body::{collect_limited, empty};
 use crate::http::client::{Client, ClientError};
-use crate::http::headers;
-use crate::http::origin::{Origin, SafeUri};
+use crate::http::headers::{self, X_OSS_REQUEST_ID};
+use crate::http::origin::SafeUri;
+use crate::http::signed_url;
 use crate::oci::error_body::{self, UpstreamMessage};
 use crate::oci::{RegistryHost, Scope};
+use crate::secret::repeats;
 use crate::telemetry::calls;
 use crate::telemetry::metrics::{Outcome, Target};
-use crate::token::{Bearer, TokenError};
+use crate::token::Bearer;
 
 /// Longest error body that is read.
 const LONGEST_ERROR: usize = 8 * 1024;
 /// How long an error body is waited for; its words are not worth more.
 const ERROR_BODY_LIMIT: Duration = Duration::from_secs(2);
 
-/// The shortest piece of a bearer that is told from a word of some language.
-const SHORTEST_PIECE: usize = 12;
+/// How often one host of several may fail (5xx) before the next is asked.
+const MOST_BROKEN: u32 = 2;
 
 /// The time that all tries of one pull request share.
 #[derive(Debug, Clone)]
@@ -93,6 +96,7 @@ impl Upstream {
         let mut host = hosts.next().unwrap_or(&place.host);
         let mut renewed = false;
         let mut tries = 0;
+        let mut broken = 0;
         loop {
             tries += 1;
             let bearer = match self.bearer(host, &scope, budget).await {
@@ -100,7 +104,8 @@ impl Upstream {
                 // The challenge is asked of the same host as the pull, and the realm is one that it names.
                 Err(error) if is_host(&error) && others > 0 => {
                     others -= 1;
-                    self.hosts.failed(host);
+                    broken = 0;
+                    self.hosts.failed(host, behind(&error, host));
                     host = hosts.next().unwrap_or(&place.host);
                     continue;
                 }
@@ -115,7 +120,7 @@ impl Upstream {
                 }
                 Err(error) => Verdict::Again(failure(&error), error.into()),
             };
-            let (failure, error) = match verdict {
+            let (mut failure, error) = match verdict {
                 Verdict::Use(mut response) => {
                     response.extensions_mut().insert(Asked(host.clone()));
                     return Ok(response);
@@ -130,7 +135,17 @@ impl Upstream {
                 Verdict::Again(failure, error) => (failure, error),
             };
             if is_out_of_reach(&error) {
-                self.hosts.failed(host);
+                self.hosts.failed(host, None);
+            }
+            if let Failure::Broken(asked) = failure {
+                broken += 1;
+                if others > 0 && (broken >= MOST_BROKEN || asked.is_some()) {
+                    others -= 1;
+                    broken = 0;
+                    self.hosts.failed(host, None);
+                    // The pause is one that the next host did not ask for.
+                    failure = Failure::Silence;
+                }
             }
             let Some(pause) = retry::pause(tries, failure, budget.remaining()) else { return Err(error) };
             if matches!(failure, Failure::Connection | Failure::Silence) {
@@ -151,10 +166,12 @@ impl Upstream {
         budget: &Budget,
     ) -> Result<Response<Body>, ClientError> {
         let begin = Instant::now();
-        let host = request.uri().host().unwrap_or_default().to_owned();
-        let result = client.send(request, budget.head_limit()).await;
-        if let Ok(response) = &result {
-            calls::made(target.as_str(), &host, headers::oss_request_id(response.headers()), begin.elapsed());
+        let asked = (request.uri().clone(), request.headers().get(AUTHORIZATION).cloned());
+        let mut result = client.send(request, budget.head_limit()).await;
+        if let Ok(response) = &mut result {
+            drop_echo(response.headers_mut(), &asked);
+            let request_id = headers::oss_request_id(response.headers());
+            calls::made(target.as_str(), asked.0.host().unwrap_or_default(), request_id, begin.elapsed());
         }
         let outcome = match &result {
             Ok(response) if response.status().is_server_error() || throttled(response) => Outcome::Failed,
@@ -164,20 +181,6 @@ impl Upstream {
         };
         self.parts.metrics.upstream_request(target, outcome, begin.elapsed());
         result
-    }
-
-    /// Connects to hosts that could not be reached some time ago, beside whatever is asked now.
-    fn try_hosts_that_are_due(&self) {
-        while let Some(host) = self.hosts.due() {
-            let (hosts, client) = (Arc::clone(&self.hosts), self.parts.client.clone());
-            tokio::spawn(async move {
-                let reached = match Origin::https(host.as_str()) {
-                    Ok(origin) => client.reach(&origin).await.is_ok(),
-                    Err(_) => false,
-                };
-                hosts.tried(&host, reached);
-            });
-        }
     }
 
     async fn bearer(&self, host: &RegistryHost, scope: &Scope, budget: &Budget) -> Result<Arc<Bearer>, UpstreamError> {
@@ -249,14 +252,17 @@ impl Question {
     }
 }
 
-/// Whether it is the registry host, or the realm that it names, that cannot be reached; the role chain has other ways.
-fn is_host(error: &UpstreamError) -> bool {
-    matches!(error, UpstreamError::Token(error) if matches!(**error, TokenError::Unreachable(_)))
-}
-
-/// Whether whoever was asked cannot be reached, or says nothing.
-pub(super) fn is_out_of_reach(error: &UpstreamError) -> bool {
-    matches!(error, UpstreamError::Unreachable(error) if error.is_connect() || matches!(error, ClientError::Timeout { .. }))
+/// Takes the request id from an answer where it is a piece of the bearer or signed URL that was asked with, so that nobody
+/// who notes ids has to know either.
+fn drop_echo(answer: &mut HeaderMap, (uri, authorization): &(Uri, Option<HeaderValue>)) {
+    let bearer = authorization.as_ref().and_then(|value| value.to_str().ok());
+    let echoes = |id: &str| {
+        bearer.is_some_and(|bearer| repeats(id, bearer))
+            || uri.query().is_some_and(|query| signed_url::is_repeated_in(id, query))
+    };
+    if headers::oss_request_id(answer).is_some_and(echoes) {
+        answer.remove(X_OSS_REQUEST_ID);
+    }
 }
 
 pub(super) const fn failure(error: &ClientError) -> Failure {
@@ -278,14 +284,9 @@ pub(super) async fn error_text(response: Response<Body>, budget: &Budget) -> Opt
 
 /// What the registry has to say, unless it repeats the bearer.
 async fn words(response: Response<Body>, bearer: &Bearer, budget: &Budget) -> Option<UpstreamMessage> {
-    error_body::first(&error_text(response, budget).await?).filter(|said| !repeats(&said.message, bearer))
-}
-
-/// Whether a text holds a piece of the bearer; a cut text may hold a part of it only.
-fn repeats(text: &str, bearer: &Bearer) -> bool {
-    let in_token = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.');
-    let words = text.split(|char| !in_token(char)).filter(|word| word.len() >= SHORTEST_PIECE);
-    words.into_iter().any(|word| bearer.token.expose().contains(word))
+    let repeats = |text: &str| repeats(text, bearer.token.expose());
+    error_body::first(&error_text(response, budget).await?)
+        .filter(|said| !repeats(&said.message) && !repeats(&said.code))
 }
 
 fn says_expired(message: &UpstreamMessage) -> bool {

@@ -16,7 +16,7 @@ use crate::support::daemon::Daemon;
 use crate::support::program::Place;
 use crate::support::{DOMAIN, Node, REPOSITORY, TAG};
 use outside::Outside;
-use programs::{Docker, credentials_file, podman, registries_conf, run, skopeo, told};
+use programs::{Docker, buildah, credentials_file, podman, registries_conf, run, skopeo, told};
 
 fn name() -> String {
     format!("{DOMAIN}/{REPOSITORY}:{TAG}")
@@ -82,6 +82,29 @@ async fn podman_pulls_an_image_with_the_login_of_the_daemon() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn buildah_pulls_an_image_with_the_login_of_the_daemon() {
+    let (node, place) = node().await;
+    let outside = Outside::of(&node.cloud).await;
+    let mut command = buildah(&place);
+    command.envs(outside.variables()).args(["pull", "--signature-policy"]).arg(place.path().join("policy.json"));
+    command.arg("--authfile").arg(credentials_file(&place)).arg(name());
+    let output = run(command).await;
+    assert!(output.status.success(), "{}", told(&output));
+    finish(node, &place).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn buildah_pulls_through_the_daemon_as_its_mirror() {
+    let (node, place) = node().await;
+    let mut command = buildah(&place);
+    command.arg("--registries-conf").arg(registries_conf(&place, node.daemon.listen));
+    command.args(["pull", "--signature-policy"]).arg(place.path().join("policy.json")).arg(name());
+    let output = run(command).await;
+    assert!(output.status.success(), "{}", told(&output));
+    node.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn docker_pulls_an_image_with_the_login_of_the_daemon() {
     let (node, place) = node().await;
     let outside = Outside::of(&node.cloud).await;
@@ -140,7 +163,7 @@ async fn the_credential_helper_speaks_the_protocol() {
 
     for (action, subject, code, answer) in [
         ("get", "https://index.docker.io/v1/", 1, "credentials not found in native keychain"),
-        ("get", "", 1, "credentials not found in native keychain"),
+        ("get", "", 1, "no credentials server URL"),
         ("list", "", 0, "{}"),
         (
             "store",

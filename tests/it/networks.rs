@@ -2,6 +2,7 @@
 
 mod doctor;
 mod matrix;
+mod several;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -158,14 +159,23 @@ async fn the_better_way_is_taken_again_once_it_works() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_way_that_is_cut_while_nodes_pull_fails_no_pull() {
-    let network = with_both().await;
-    let (node, paths) = network.node().await;
-    pull(&node, VPC).await;
-    for host in VPC_HOSTS {
-        paths.to(host).make(Way::Refused).await;
+    for way in [Way::Refused, Way::Silent] {
+        let network = with_both().await;
+        let (node, paths) = network.node().await;
+        pull(&node, VPC).await;
+        for host in VPC_HOSTS {
+            paths.to(host).make(way).await;
+        }
+        pull(&node, VPC).await;
+        // What is remembered of the bucket that is gone is not tried again.
+        let bucket = paths.to(VPC_HOSTS[2]);
+        let before = bucket.accepted();
+        let begun = tokio::time::Instant::now();
+        pull(&node, VPC).await;
+        assert!(begun.elapsed() < QUICK, "{way:?}: {:?}", begun.elapsed());
+        assert!(bucket.accepted() <= before + 1, "{way:?}: the bucket was tried by a pull");
+        node.finish().await;
     }
-    pull(&node, VPC).await;
-    node.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

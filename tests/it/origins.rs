@@ -131,6 +131,11 @@ async fn check_10_plain_http_to_a_bucket_is_made_https_and_to_nobody_else() {
 async fn check_10_redirects_lead_to_buckets_and_named_hosts_only() {
     let node = Node::start().await;
     let (digest, bytes) = layer(&node);
+    // With everything at hand that a pull needs, so that whoever is asked from here on is asked because of a redirect. A
+    // manifest that there is would have its blobs fetched ahead.
+    node.mirror.get(&manifest("absent")).await.expect(404);
+    let beside_the_registry = || node.cloud.journal().filter(|entry| entry.service != Service::Registry).len();
+    let before = beside_the_registry();
     for target in [
         "https://169.254.169.254/latest/meta-data",
         "http://169.254.169.254/latest/meta-data",
@@ -151,10 +156,16 @@ async fn check_10_redirects_lead_to_buckets_and_named_hosts_only() {
     ] {
         redirect(&node, target);
         let reply = node.mirror.get(&blob(&digest)).await.expect(502);
+        // Not because nobody answers there.
+        let judged = reply.reason.contains("redirect refused") || reply.reason.contains("unusable redirect");
+        assert!(judged, "{target}: {}", reply.reason);
         assert!(!reply.reason.contains("sig=") && !reply.reason.contains("secret"), "{}", reply.reason);
     }
     let journal = node.cloud.journal();
+    assert_eq!(beside_the_registry(), before, "a target was asked");
     assert_eq!(journal.count(Service::Oss) + journal.count(Service::Stranger), 0);
+    let elsewhere = journal.filter(|entry| entry.service == Service::Registry && entry.path.contains("/v2/other"));
+    assert!(elsewhere.is_empty(), "{elsewhere:?}");
     assert_eq!(node.mirror.get(&blob(&digest)).await.expect(200).body, bytes);
     node.finish().await;
 }
@@ -167,6 +178,8 @@ async fn check_10_another_bucket_is_asked_without_a_credential() {
     let (digest, _) = layer(&node);
     redirect(&node, "https://other.oss-cn-hangzhou.aliyuncs.com/docker/data?Signature=x&Expires=1");
     node.mirror.get(&blob(&digest)).await;
+    let asked = node.cloud.journal().filter(|entry| entry.host == "other.oss-cn-hangzhou.aliyuncs.com");
+    assert!(!asked.is_empty() && asked.iter().all(|entry| entry.authorization.is_none()), "{asked:?}");
     assert!(node.cloud.journal().authorizations_at(Service::Oss).is_empty());
     node.finish().await;
 }

@@ -12,8 +12,9 @@ use cloudsim::fault::{Effect, Fault};
 use cloudsim::image::Image;
 use cloudsim::journal::Service;
 use cloudsim::ram::{Role, setup};
+use cloudsim::settings::UrlSignature;
 use cloudsim::{CloudSim, Method};
-use http::StatusCode;
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::support::client::Reply;
 use crate::support::daemon::{Daemon, PROGRAM};
@@ -49,49 +50,95 @@ impl Answers {
     }
 }
 
-/// Error answers of a service that repeats `given`, in the shapes that are read.
-fn echoes(service: Service, given: &str) -> Vec<Effect> {
-    let text = |status: u16, body: String| Effect::answer(StatusCode::from_u16(status).unwrap(), body);
-    match service {
-        Service::Sts | Service::Cr => vec![
-            text(403, format!(r#"{{"Code":"NoPermission","Message":"{given} may not","RequestId":"R-1"}}"#)),
-            text(400, format!(r#"{{"code":"{given}","message":"as the code","requestId":"{given}"}}"#)),
-            text(500, format!("<Error><Code>InternalError</Code><Message>{given}</Message></Error>")),
-        ],
-        Service::Realm => vec![
-            text(403, format!(r#"{{"errors":[{{"code":"DENIED","message":"{given}"}}]}}"#)),
-            text(200, format!(r#"{{"error":"{given}"}}"#)),
-        ],
-        Service::Registry => vec![
-            text(403, format!(r#"{{"errors":[{{"code":"DENIED","message":"{given} is a bad token"}}]}}"#)),
-            text(404, format!(r#"{{"errors":[{{"code":"MANIFEST_UNKNOWN","message":"{given}"}}]}}"#)),
-            text(400, format!(r#"{{"errors":[{{"code":"{given}","message":"{given}"}}]}}"#)),
-        ],
-        _ => vec![
-            text(403, format!("<Error><Code>AccessDenied</Code><Message>{given}</Message></Error>")),
-            text(400, format!("<Error><Code>{given}</Code><RequestId>{given}</RequestId></Error>")),
-        ],
+/// What a service was given and so might repeat, one secret at a time: whole where it looks like a code or an id, so that
+/// no rule about words spares the search for it, and its end where it does not, since that is as secret as its beginning.
+struct Given {
+    word: String,
+    piece: String,
+}
+
+impl Given {
+    fn new(word: &str, secret: &str) -> Self {
+        Self { word: word.to_owned(), piece: end(secret, 24).to_owned() }
+    }
+
+    /// `layer` is the digest, in hexadecimal, of the blob that the bucket is asked for.
+    fn to(service: Service, cloud: &CloudSim, layer: &str) -> Self {
+        let of_ram = cloud.directory().issued_secrets();
+        let all = cloud.issued_secrets();
+        let newest = |kind: &dyn Fn(&str) -> bool| {
+            all.iter().rev().find(|secret| kind(secret)).map(String::as_str).unwrap_or_default()
+        };
+        match service {
+            // A key secret stands before the token of its session, and the last session asks for the login.
+            Service::Cr => {
+                let token = of_ram.iter().rposition(|secret| secret.starts_with("CAIS")).expect("a session");
+                Self::new(&of_ram[token - 1], &of_ram[token])
+            }
+            // Which of the sessions asks for the next one is not told, so that it may be any, and a word of none.
+            Service::Sts => {
+                let tokens = of_ram.iter().rev().filter(|secret| secret.starts_with("CAIS")).take(9);
+                Self {
+                    word: "NoPermission".to_owned(),
+                    piece: tokens.map(|token| end(token, 24)).collect::<Vec<_>>().join(" "),
+                }
+            }
+            Service::Realm => Self::new("DENIED", newest(&|secret| secret.contains(':'))),
+            // The signature of a bearer is what makes it one.
+            Service::Registry => {
+                let bearer = newest(&|secret| secret.matches('.').count() == 2);
+                Self::new(end(bearer, 40), &format!("{}x", end(bearer, 40)))
+            }
+            _ => {
+                let mut asked =
+                    cloud.journal().filter(|entry| entry.service == Service::Oss && entry.path.contains(layer));
+                let asked = asked.pop().expect("the bucket was asked").query;
+                let (_, signature) = asked.split_once("x-oss-signature=").expect("a V4 signature");
+                let signature = signature.split('&').next().expect("a value");
+                assert_eq!(signature.len(), 64, "{asked}");
+                Self::new(signature, signature)
+            }
+        }
+    }
+
+    /// The error answers in which a service repeats it, in the shapes that are read, one after the other.
+    fn echo(&self, service: Service, number: usize) -> Option<Effect> {
+        let Self { word, piece } = self;
+        let (status, body) = match (service, number) {
+            (Service::Sts | Service::Cr, 0) => {
+                (403, format!(r#"{{"Code":"NoPermission","Message":"{piece} may not","RequestId":"{word}"}}"#))
+            }
+            (Service::Sts | Service::Cr, 1) => {
+                (400, format!(r#"{{"code":"{word}","message":"as the code","requestId":"{}"}}"#, end(word, 20)))
+            }
+            (Service::Sts | Service::Cr, 2) => {
+                (500, format!("<Error><Code>{}</Code><Message>{piece}</Message></Error>", end(word, 20)))
+            }
+            (Service::Realm, 0) => (403, format!(r#"{{"errors":[{{"code":"DENIED","message":"{piece}"}}]}}"#)),
+            (Service::Realm, 1) => (200, format!(r#"{{"error":"{piece}"}}"#)),
+            (Service::Registry, 0) => {
+                (403, format!(r#"{{"errors":[{{"code":"DENIED","message":"{word} is a bad token"}}]}}"#))
+            }
+            (Service::Registry, 1) => {
+                (404, format!(r#"{{"errors":[{{"code":"MANIFEST_UNKNOWN","message":"x{piece}x"}}]}}"#))
+            }
+            (Service::Registry, 2) => (400, format!(r#"{{"errors":[{{"code":"{word}","message":"{piece}"}}]}}"#)),
+            (Service::Oss, 0) => (403, format!("<Error><Code>{word}</Code><Message>{word}</Message></Error>")),
+            (Service::Oss, 1) => (400, format!("<Error><Code>{word}</Code><RequestId>{word}</RequestId></Error>")),
+            (Service::Oss, 2) => (400, format!("<Error><Code>{piece}</Code><Message>{word}</Message></Error>")),
+            _ => return None,
+        };
+        let value = HeaderValue::from_str(word).expect("a header value");
+        let names =
+            ["x-oss-request-id", "x-acs-request-id", "docker-distribution-api-version", "x-request-id", "warning"];
+        let headers = names.map(|name| (HeaderName::from_static(name), value.clone())).to_vec();
+        Some(Effect::Answer { status: StatusCode::from_u16(status).expect("a status"), headers, body: body.into() })
     }
 }
 
-/// What a service was given and so might repeat, as far as a message has room.
-fn given(cloud: &CloudSim, service: Service) -> String {
-    let all = cloud.issued_secrets();
-    let some = |kind: &dyn Fn(&str) -> bool| -> Vec<String> {
-        let newest = all.iter().rev().filter(|secret| kind(secret)).take(9);
-        newest.map(|secret| secret.chars().take(24).collect()).collect()
-    };
-    let found = match service {
-        Service::Sts | Service::Cr => some(&|secret| secret.starts_with("CAIS")),
-        Service::Realm => some(&|secret| secret.contains(':')),
-        // The signature of a bearer is what makes it one.
-        Service::Registry => {
-            let bearer = all.iter().rev().find(|secret| secret.matches('.').count() == 2);
-            bearer.and_then(|bearer| bearer.rsplit('.').next()).map(|end| vec![end.to_owned()]).unwrap_or_default()
-        }
-        _ => some(&|secret| secret.len() > PIECE && !secret.starts_with("eyJ") && !secret.starts_with("CAIS")),
-    };
-    found.join(" ")
+/// The last characters of a secret.
+fn end(secret: &str, length: usize) -> &str {
+    secret.get(secret.len().saturating_sub(length)..).unwrap_or_default()
 }
 
 /// Check 22 (`tests/it/peers.rs`).
@@ -105,8 +152,11 @@ async fn no_secret_leaves_the_daemon_with_any_method_through_renewals_and_faults
 
 async fn drive(method: Method) {
     let node = Node::guarded(method).await;
+    // A V4 signature is hexadecimal, and so looks like any id.
+    node.cloud.configure(|settings| settings.blob_url.signature = UrlSignature::V4);
     let mut answers = Answers::default();
     let layer = blob(&node.image.layers[0]);
+    let (_, hex) = node.image.layers[0].split_once(':').unwrap();
     assert_eq!(answers.pull(&node, &manifest(TAG)).await, StatusCode::OK, "{method:?}");
     assert_eq!(answers.pull(&node, &layer).await, StatusCode::OK, "{method:?}");
     node.cloud.directory().revoke_sessions(setup::PULL_ROLE);
@@ -124,8 +174,16 @@ async fn drive(method: Method) {
             Service::Sts => node.cloud.directory().revoke_sessions(setup::PULL_ROLE),
             _ => {}
         }
-        for (number, effect) in echoes(service, &given(&node.cloud, service)).into_iter().enumerate() {
-            let fault = node.cloud.fault(Fault::on(service, effect).once());
+        for number in 0.. {
+            if service == Service::Oss {
+                // So that the URL which is asked next has been asked before.
+                assert_eq!(answers.pull(&node, &layer).await, StatusCode::OK, "{method:?}: {number}");
+            }
+            let Some(effect) = Given::to(service, &node.cloud, hex).echo(service, number) else { break };
+            let fault = Fault::on(service, effect).once();
+            // Not while another blob is fetched ahead.
+            let fault = if service == Service::Oss { fault.path_contains(hex) } else { fault };
+            let fault = node.cloud.fault(fault);
             let path = match service {
                 Service::Oss => layer.clone(),
                 // With the bearer that was issued last, and that the registry is given again.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::support::LIMIT;
 use crate::support::client::Mirror;
+use crate::support::{LIMIT, POLL, TAG, manifest};
 
 /// An instance whose cloud refuses every connection: nobody listens on port 1.
 const CLOUD_AWAY: &str = "\
@@ -34,17 +34,20 @@ struct Service {
 
 impl Service {
     fn start() -> Self {
+        Self::start_by(Command::new("env"), CLOUD_AWAY, &free_address())
+    }
+
+    /// By a program that runs what its last arguments are.
+    fn start_by(mut command: Command, config: &str, admin: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let manager = UnixDatagram::bind(dir.path().join("notify")).unwrap();
         manager.set_read_timeout(Some(LIMIT)).unwrap();
-        let admin = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        std::fs::write(dir.path().join("config.yaml"), CLOUD_AWAY).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_acr-pull-proxy"));
-        command.env_clear().env("NOTIFY_SOCKET", dir.path().join("notify"));
-        command.env("WATCHDOG_USEC", WATCHDOG.as_micros().to_string());
-        command.args(["serve", "--listen", "127.0.0.1:0", "--admin", &admin, "--config"]);
+        std::fs::write(dir.path().join("config.yaml"), config).unwrap();
+        command.args(["env", &format!("NOTIFY_SOCKET={}", dir.path().join("notify").display())]);
+        command.arg(format!("WATCHDOG_USEC={}", WATCHDOG.as_micros())).arg(env!("CARGO_BIN_EXE_acr-pull-proxy"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--admin", admin, "--config"]);
         let daemon = command.arg(dir.path().join("config.yaml")).stderr(Stdio::null()).spawn().unwrap();
-        Self { manager, daemon, admin, dir }
+        Self { manager, daemon, admin: admin.to_owned(), dir }
     }
 
     /// The next message that is not from the watchdog, or the next that is.
@@ -70,6 +73,10 @@ impl Drop for Service {
         self.daemon.kill().ok();
         self.daemon.wait().ok();
     }
+}
+
+fn free_address() -> String {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 #[tokio::test]
@@ -108,5 +115,53 @@ async fn a_daemon_whose_cloud_is_away_serves_and_tells_its_manager_every_state()
     while !told.starts_with("STOPPING=1\n") {
         told = service.told(false);
     }
+    assert!(service.daemon.wait().unwrap().success());
+}
+
+#[tokio::test]
+async fn with_a_socket_of_its_manager_a_start_that_fails_tells_every_pull_why_and_succeeds_once_it_can() {
+    let (listen, admin) = (free_address(), free_address());
+    let taken = std::net::TcpListener::bind(&admin).unwrap();
+    let mut command = Command::new("systemd-socket-activate");
+    command.args(["--listen", &listen]).stdout(Stdio::null());
+    let mut service = Service::start_by(command, &format!("{CLOUD_AWAY}nonsense: true\n"), &admin);
+    // Each on a connection of its own: whoever answers changes.
+    let pulls = async |path: &str| Mirror::at(listen.parse().unwrap()).get(path).await;
+    let listens = async {
+        while tokio::net::TcpStream::connect(&listen).await.is_err() {
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, listens).await.expect("the manager listens");
+
+    // The manager need not wait; pulls are told, whatever they ask for, and the watchdog is fed.
+    let ready = service.told(false);
+    assert!(
+        ready.starts_with("READY=1\nSTATUS=not serving; every pull gets 503: wrong configuration: nonsense"),
+        "{ready}"
+    );
+    for path in ["/v2/", &manifest(TAG)] {
+        let told = pulls(path).await;
+        assert!(told.status == 503 && told.text().contains("node: wrong configuration: nonsense"), "{}", told.text());
+    }
+    for _ in 0..3 {
+        service.told(true);
+    }
+
+    // The next obstacle is not in the file.
+    std::fs::write(service.dir.path().join("config.yaml"), CLOUD_AWAY).unwrap();
+    let ready = service.told(false);
+    assert!(
+        ready.starts_with(&format!("READY=1\nSTATUS=not serving; every pull gets 503: cannot listen on {admin}")),
+        "{ready}"
+    );
+    let told = pulls("/v2/").await;
+    assert!(told.status == 503 && told.text().contains("node: cannot listen on"), "{}", told.text());
+
+    drop(taken);
+    let ready = service.told(false);
+    assert!(ready.starts_with("READY=1\nSTATUS=serving pulls\n"), "{ready}");
+    assert_eq!(pulls("/v2/").await.status, 200);
+    service.signal("TERM");
     assert!(service.daemon.wait().unwrap().success());
 }

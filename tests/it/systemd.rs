@@ -2,6 +2,7 @@
 
 mod by_hand;
 mod machine;
+mod with_containerd;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ use machine::Machine;
 
 const SERVICE: &str = "acr-pull-proxy.service";
 const SOCKET: &str = "acr-pull-proxy.socket";
+const HOSTS: &str = "acr-pull-proxy-hosts.service";
 
 /// Most that `systemd-analyze security` may find exposed; 0 is nothing, 10 everything. What is left: it talks to the
 /// network, and systemd does not know to whom.
@@ -63,11 +65,16 @@ struct Node {
 
 impl Node {
     async fn boot() -> Self {
+        Self::boot_with(|config| config).await
+    }
+
+    /// The same with a configuration that is changed first.
+    async fn boot_with(change: impl FnOnce(String) -> String) -> Self {
         let cloud = CloudSim::start().await.expect("a cloud");
         let image = Image::random(2, 96 * 1024, 8);
         cloud.push(setup::INSTANCE, REPOSITORY, TAG, &image).expect("pushed");
         let [listen, admin] = [free_address(), free_address()];
-        let config = cloud.node_config_at(Method::AccessKey, &listen.to_string(), &admin.to_string());
+        let config = change(cloud.node_config_at(Method::AccessKey, &listen.to_string(), &admin.to_string()));
         let key = cloud.directory().access_key(setup::USER_B).expect("a user with a key");
         let ca = fs::read(cloud.ca_file()).expect("the CA");
         let socket = read(SOCKET).replace("127.0.0.1:7080", &listen.to_string());
@@ -75,8 +82,8 @@ impl Node {
         let files = [
             (format!("{units}/{SERVICE}"), read(SERVICE)),
             (format!("{units}/{SOCKET}"), socket),
+            (format!("{units}/{HOSTS}"), read(HOSTS)),
             (format!("{units}/{SERVICE}.d/access-key.conf"), read("access-key.conf")),
-            (format!("{units}/{SERVICE}.d/hosts.conf"), read("hosts.conf")),
             (format!("{units}/{SERVICE}.d/withdraw.conf"), blocks::WITHDRAW.text()),
             ("etc/acr-pull-proxy/environment".to_owned(), format!("ACR_PULL_PROXY_CERTS_DIR={CERTS_DIR}\n")),
             (format!("{units}/{SERVICE}.d/test.conf"), SHORT_WATCHDOG.to_owned()),
@@ -89,6 +96,7 @@ impl Node {
         ];
         let files: Vec<_> = files.iter().map(|(path, content)| (path.as_str(), content.as_bytes())).collect();
         let machine = Machine::boot(&files).await;
+        machine.run("systemctl", &["enable", HOSTS]);
         machine.run("chgrp", &["-R", "acr-pull-proxy", "/etc/acr-pull-proxy"]);
         machine.run("chmod", &["-R", "u=rwX,g=rX,o=", "/etc/acr-pull-proxy"]);
         machine.run("chmod", &["-R", "g=", "/etc/acr-pull-proxy/credentials"]);
@@ -102,6 +110,24 @@ impl Node {
             }
         };
         timeout(LIMIT, ready).await.expect("the daemon becomes ready");
+    }
+
+    /// Waits until containerd is sent to the daemon, or no longer.
+    async fn wait_for_entry(&self, is_there: bool) {
+        let listen = self.listen.to_string();
+        let reached = async {
+            while fs::read_to_string(self.hosts_file()).is_ok_and(|text| text.contains(&listen)) != is_there {
+                sleep(POLL).await;
+            }
+        };
+        if timeout(LIMIT, reached).await.is_err() {
+            panic!("{is_there}: {}", self.machine.run("journalctl", &["--no-pager", "--lines=80"]));
+        }
+    }
+
+    /// The file of containerd for the domain.
+    fn hosts_file(&self) -> PathBuf {
+        self.machine.path(&format!("{}/{DOMAIN}/hosts.toml", CERTS_DIR.trim_start_matches('/')))
     }
 
     /// Pulls while `act` is done. None may fail.
@@ -196,21 +222,27 @@ async fn reloads(node: &Node) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_service_without_its_socket_listens_by_itself_and_brings_containerd_along() {
-    let node = Node::boot().await;
-    assert_eq!(node.machine.run("systemd-analyze", &["verify", SERVICE, SOCKET]), "");
-    node.machine.run("systemctl", &["start", SERVICE]);
-    assert_eq!(node.machine.property("ActiveState"), "active");
-    // Root has sent containerd to the daemon, once it served.
-    let hosts = node.machine.path(&format!("{}/{DOMAIN}/hosts.toml", CERTS_DIR.trim_start_matches('/')));
-    assert!(fs::read_to_string(&hosts).expect("hosts.toml").contains(&node.listen.to_string()));
+    // The daemon asks the cloud which domains there are, so that nobody knows them before it has a login.
+    let node = Node::boot_with(|config| without_domains(&config)).await;
+    let machine = &node.machine;
+    assert_eq!(machine.run("systemd-analyze", &["verify", SERVICE, SOCKET, HOSTS]), "");
+    machine.run("systemctl", &["start", SERVICE]);
+    assert_eq!(machine.property("ActiveState"), "active");
+    // Root sends containerd to the daemon, once it is ready.
+    node.wait_for_entry(true).await;
+    node.wait_until_ready().await;
     node.pull_while(async || {}).await;
     // The daemon knows root through its own user namespace, and nobody else gets to its socket.
     let ask = format!("echo {DOMAIN} | ACR_PULL_PROXY_CONFIG=/none acr-pull-proxy docker-credential get");
-    assert!(node.machine.run("sh", &["-c", &ask]).contains("\"Secret\":"), "root of the node gets the login");
-    let directory = node.machine.run("stat", &["-c", "%a %U", "/run/acr-pull-proxy"]);
+    assert!(machine.run("sh", &["-c", &ask]).contains("\"Secret\":"), "root of the node gets the login");
+    let directory = machine.run("stat", &["-c", "%a %U", "/run/acr-pull-proxy"]);
     assert_eq!(directory, "700 acr-pull-proxy");
-    node.machine.run("systemctl", &["stop", SERVICE]);
-    assert_eq!(node.machine.property("Result"), "success");
+    machine.run("systemctl", &["stop", SERVICE]);
+    assert_eq!(machine.property("Result"), "success");
     // The README's drop-in takes the entries out whenever the daemon is stopped.
-    assert!(!hosts.exists());
+    assert!(!node.hosts_file().exists());
+}
+
+fn without_domains(config: &str) -> String {
+    config.lines().filter(|line| !line.trim_start().starts_with("domains:")).map(|line| format!("{line}\n")).collect()
 }

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -202,4 +203,25 @@ async fn referrers_are_passed_through_with_their_absence() {
     let answer = world.get(&target).await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), "application/vnd.oci.image.index.v1+json");
+}
+
+/// A reload replaces every upstream whose settings have changed.
+#[tokio::test]
+async fn what_was_remembered_for_an_upstream_goes_with_it() {
+    let world = World::new().await;
+    let memory = Arc::clone(&world.memory);
+    assert_eq!(world.get(&world.target(&format!("manifests/{}", world.image.digest))).await.status, StatusCode::OK);
+    assert_eq!(world.get(&world.target(&format!("blobs/{}", world.layer().0))).await.status, StatusCode::OK);
+    assert!(memory.count() >= 2, "a manifest and a URL");
+    world.shut_down();
+    let World { served, upstream, cloud: _cloud, .. } = world;
+    served.await.unwrap();
+    drop(upstream);
+    // What was fetched ahead lets go of it as soon as it is there.
+    let gone = async {
+        while memory.count() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("nothing is left");
 }

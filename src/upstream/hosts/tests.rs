@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::{FIRST_REST, Hosts, LONGEST_REST};
+use crate::http::origin::Origin;
 use crate::oci::RegistryHost;
 
 fn host(name: &str) -> RegistryHost {
@@ -15,7 +16,7 @@ fn pair() -> (Hosts, RegistryHost, RegistryHost) {
 #[test]
 fn without_pull_from_each_domain_is_asked_under_its_own_name() {
     let hosts = Hosts::new(Vec::new());
-    hosts.failed(&host("a.test"));
+    hosts.failed(&host("a.test"), None);
     assert_eq!(hosts.order(&host("a.test")), [host("a.test")]);
     assert_eq!(hosts.due(), None);
 }
@@ -24,11 +25,11 @@ fn without_pull_from_each_domain_is_asked_under_its_own_name() {
 async fn a_host_that_fails_is_asked_last_until_somebody_reached_it() {
     let (hosts, vpc, public) = pair();
     assert_eq!(hosts.order(&public), [vpc.clone(), public.clone()]);
-    hosts.failed(&vpc);
+    hosts.failed(&vpc, None);
     assert_eq!(hosts.order(&vpc), [public.clone(), vpc.clone()]);
     assert_eq!(hosts.due(), None, "it rests");
     tokio::time::advance(FIRST_REST).await;
-    assert_eq!(hosts.due(), Some(vpc.clone()));
+    assert_eq!(hosts.due(), Some((vpc.clone(), None)));
     assert_eq!(hosts.due(), None, "one tries, the others go on");
     assert_eq!(hosts.order(&vpc)[0], public, "no pull is the one that finds out");
     hosts.tried(&vpc, true);
@@ -45,13 +46,13 @@ async fn rests_grow_while_failures_go_on_and_are_short_again_after_a_good_time()
         }
         begun.elapsed()
     };
-    hosts.failed(&vpc);
+    hosts.failed(&vpc, None);
     assert_eq!(rest().await, FIRST_REST);
     hosts.tried(&vpc, false);
     assert_eq!(rest().await, FIRST_REST * 2);
     // It can be connected to, and leads nowhere.
     hosts.tried(&vpc, true);
-    hosts.failed(&vpc);
+    hosts.failed(&vpc, None);
     assert_eq!(rest().await, FIRST_REST * 4);
     for _ in 0..9 {
         hosts.tried(&vpc, false);
@@ -59,25 +60,32 @@ async fn rests_grow_while_failures_go_on_and_are_short_again_after_a_good_time()
     }
     hosts.tried(&vpc, true);
     tokio::time::advance(LONGEST_REST).await;
-    hosts.failed(&vpc);
+    hosts.failed(&vpc, None);
     assert_eq!(rest().await, FIRST_REST);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_bucket_out_of_reach_speaks_against_the_host_that_leads_there() {
     let (hosts, vpc, public) = pair();
+    let bucket = Origin::https("b.oss-internal").unwrap();
     hosts.led(&vpc, "b.oss-internal");
     assert!(hosts.has_another_than("b.oss-internal"));
-    hosts.bucket_failed("b.oss-internal");
+    assert!(!hosts.avoids("b.oss-internal"));
+    hosts.bucket_failed(&bucket);
+    assert!(hosts.avoids("b.oss-internal") && !hosts.avoids("b.oss"));
     assert_eq!(hosts.order(&vpc)[0], public);
     hosts.led(&public, "b.oss");
     assert!(!hosts.has_another_than("b.oss"), "the other one rests");
+    tokio::time::advance(FIRST_REST).await;
+    assert_eq!(hosts.due(), Some((vpc.clone(), Some(bucket))), "the bucket is tried as well");
+    hosts.failed(&public, None);
+    assert!(!hosts.avoids("b.oss-internal"), "nobody is awake");
 }
 
 #[tokio::test(start_paused = true)]
 async fn where_all_fail_all_are_still_asked_in_their_order() {
     let (hosts, vpc, public) = pair();
-    hosts.failed(&public);
-    hosts.failed(&vpc);
+    hosts.failed(&public, None);
+    hosts.failed(&vpc, None);
     assert_eq!(hosts.order(&vpc), [vpc, public]);
 }

@@ -1,4 +1,4 @@
-//! skopeo, podman and docker as they are run on a node, each with a place of its own.
+//! skopeo, podman, buildah and docker as they are run on a node, each with a place of its own.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -65,10 +65,21 @@ pub(super) fn skopeo(place: &Place) -> Command {
 
 /// podman, with a storage that needs no kernel.
 pub(super) fn podman(place: &Place) -> Command {
+    let mut command = with_storage("podman", place);
+    command.args(["--events-backend", "none"]);
+    command
+}
+
+/// buildah, with such a storage.
+pub(super) fn buildah(place: &Place) -> Command {
+    with_storage("buildah", place)
+}
+
+fn with_storage(name: &str, place: &Place) -> Command {
     let policy = place.path().join("policy.json");
     fs::write(&policy, r#"{"default": [{"type": "insecureAcceptAnything"}]}"#).expect("policy.json");
-    let mut command = program("podman", place);
-    command.args(["--storage-driver", "vfs", "--events-backend", "none", "--root"]).arg(place.path().join("root"));
+    let mut command = program(name, place);
+    command.args(["--storage-driver", "vfs", "--root"]).arg(place.path().join("root"));
     command.arg("--runroot").arg(place.path().join("run"));
     command
 }

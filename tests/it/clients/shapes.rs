@@ -11,8 +11,10 @@ use http::Method;
 use http_body_util::BodyExt;
 use serde_json::Value;
 
+use crate::readme::blocks;
 use crate::support::client::{Mirror, Reply};
 use crate::support::daemon::Daemon;
+use crate::support::network::PUBLIC;
 use crate::support::{DOMAIN, LIMIT, Node, REPOSITORY, TAG, blob, manifest};
 
 /// What containerd 2.0 and later send with everything they fetch.
@@ -122,13 +124,24 @@ async fn the_second_questions_of_containerd_get_honest_answers() {
     node.finish().await;
 }
 
+/// What follows the daemon's address in the mirror of `buildkitd.toml` is what BuildKit puts behind `/v2/`.
+#[test]
+fn buildkit_is_sent_to_the_daemon_as_the_readme_shows() {
+    let shown = blocks::BUILDKIT.text().replace(PUBLIC, DOMAIN);
+    assert_eq!(shown, format!("[registry.\"{DOMAIN}\"]\nmirrors = [\"127.0.0.1:7080/{}\"]\n", buildkit_prefix()));
+}
+
+fn buildkit_prefix() -> String {
+    DOMAIN.to_owned()
+}
+
 /// BuildKit puts the path of its mirror behind `/v2/` and names the registry in `ns`; nerdctl and Docker Engine ask as
 /// containerd does.
 #[tokio::test(flavor = "multi_thread")]
 async fn buildkit_may_have_a_path_in_its_mirror_and_need_not() {
     let node = Node::start().await;
     let accept = [("accept", MANIFEST_TYPES)];
-    for prefix in ["", &format!("{DOMAIN}/")] {
+    for prefix in [String::new(), format!("{}/", buildkit_prefix())] {
         let path = |rest: &str| format!("/v2/{prefix}{REPOSITORY}/{rest}?ns={DOMAIN}");
         let head = node.mirror.ask(Method::HEAD, &path(&format!("manifests/{TAG}")), &accept).await.expect(200);
         assert_eq!(head.header("docker-content-digest"), node.image.digest);
@@ -186,9 +199,59 @@ async fn several_ranges_come_as_one_part_each_in_their_order() {
 
     // Where the parts are no gain, the answer is the whole.
     let many = (0..200).map(|number| format!("{number}-{number}")).collect::<Vec<_>>().join(",");
-    for ranges in ["0-0,0-", "0-0,99999999-", &many] {
+    for ranges in ["0-0,0-", &many] {
         let whole = node.mirror.get_range(&blob(&digest), &format!("bytes={ranges}")).await.expect(200);
         assert!(whole.complete && whole.body == bytes, "{ranges}");
+    }
+    node.finish().await;
+}
+
+/// RFC 9110 section 14.2 in its corners. OSS answers a range that reaches beyond the end with the whole object.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_ranges_those_that_can_be_had_are_parts_and_none_is_416() {
+    let (node, digest, bytes) = node().await;
+    let length = bytes.len();
+    let last = (length - 3, length);
+    for (ranges, wanted) in [
+        ("0-0,99999999-", vec![(0, 1)]),
+        ("99999999-,0-0", vec![(0, 1)]),
+        (&*format!("{}-99999999,0-0", length - 3), vec![last, (0, 1)]),
+        (&*format!("0-0,{}-99999999999999999999999", length - 3), vec![(0, 1), last]),
+        (",0-9,,5-14, ", vec![(0, 10), (5, 15)]),
+    ] {
+        let reply = node.mirror.get_range(&blob(&digest), &format!("bytes={ranges}")).await.expect(206);
+        let parts = parts(&reply);
+        assert_eq!(parts.len(), wanted.len(), "{ranges}");
+        for ((content_range, part), (first, end)) in parts.iter().zip(wanted) {
+            assert_eq!(*content_range, format!("bytes {first}-{}/{length}", end - 1), "{ranges}");
+            assert!(*part == bytes.slice(first..end), "{ranges}");
+        }
+    }
+    for ranges in ["99999999-,88888888-99999999", "-0,99999999-"] {
+        let reply = node.mirror.get_range(&blob(&digest), &format!("bytes={ranges}")).await.expect(416);
+        assert_eq!(reply.header("content-range"), format!("bytes */{length}"), "{ranges}");
+    }
+    node.finish().await;
+}
+
+/// RFC 9110 section 13.1.5: a range is meant for one version only, which a strong entity tag tells.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_under_a_condition_that_does_not_hold_is_answered_with_the_whole() {
+    let (node, digest, bytes) = node().await;
+    let etag = node.mirror.get(&blob(&digest)).await.expect(200).header("etag").to_owned();
+    assert!(etag.starts_with('"'), "{etag}");
+    let weak = format!("W/{etag}");
+    for (condition, holds) in
+        [(&*etag, true), ("\"other\"", false), (&weak, false), ("Wed, 01 Jan 2025 00:00:00 GMT", false), ("", false)]
+    {
+        for range in ["bytes=10-19", "bytes=0-1,5-6", "bytes=99999999-"] {
+            // Nothing tells whether a range that lies beyond the end holds: the whole is never wrong.
+            let holds = holds && range != "bytes=99999999-";
+            let headers = [("range", range), ("if-range", condition)];
+            let reply = node.mirror.ask(Method::GET, &blob(&digest), &headers).await;
+            assert_eq!(reply.status, if holds { 206 } else { 200 }, "{condition} {range}");
+            assert!(holds || reply.body == bytes, "{condition} {range}");
+        }
     }
     node.finish().await;
 }

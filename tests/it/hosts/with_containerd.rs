@@ -14,13 +14,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use super::json;
 use crate::support::containerd::Containerd;
 use crate::support::daemon::Daemon;
 use crate::support::node::get;
-use crate::support::{DOMAIN, Node, REPOSITORY, TAG, cri};
+use crate::support::{DOMAIN, Node, REPOSITORY, TAG};
 
 /// What a pull may take longer where our entry leads nowhere than where there is none.
 const TOLERATED: Duration = Duration::from_secs(1);
@@ -93,13 +92,7 @@ impl Site {
     #[expect(clippy::print_stdout, reason = "the figures are wanted where somebody asks for them")]
     async fn try_pull(&self, what: &str) -> (Result<String, String>, Duration) {
         let name = format!("{DOMAIN}/{REPOSITORY}:{TAG}");
-        let images = self.containerd.ctr(&["--namespace", "k8s.io", "images", "ls", "--quiet"]).await;
-        for image in String::from_utf8(images.stdout).unwrap().lines() {
-            self.containerd.ctr(&["--namespace", "k8s.io", "images", "rm", "--sync", image]).await;
-        }
-        let start = Instant::now();
-        let pulled = cri::pull_image(&self.containerd.socket(), &name).await;
-        let took = start.elapsed();
+        let (pulled, took) = self.containerd.pull_anew(&name).await;
         println!("pull with the daemon {what}: {took:?} {}", pulled.as_ref().err().map_or("", String::as_str));
         (pulled, took)
     }

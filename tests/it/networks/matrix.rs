@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path as FilePath, PathBuf};
 use std::process::Command;
 
+use cloudsim::journal::Service;
 use cloudsim::ram::setup;
 
 use super::pull;
@@ -12,7 +13,7 @@ use crate::readme::blocks;
 use crate::support::Node;
 use crate::support::client::Mirror;
 use crate::support::daemon::Daemon;
-use crate::support::network::{Network, PUBLIC, PUBLIC_HOSTS, VPC, VPC_HOSTS};
+use crate::support::network::{Network, PUBLIC, PUBLIC_APIS, PUBLIC_HOSTS, VPC, VPC_APIS, VPC_HOSTS};
 use crate::support::path::Way;
 
 const METHODS: [&str; 3] = ["rrsa", "worker-role", "access-key"];
@@ -26,11 +27,14 @@ struct Case {
     asked: &'static str,
 }
 
-const API: &str = "cr-vpc.cn-hangzhou.aliyuncs.com";
+const API: &str = VPC_APIS[1];
+
+/// Everything that is in public only.
+const IN_PUBLIC: [&str; 5] = [PUBLIC, PUBLIC_HOSTS[1], PUBLIC_HOSTS[2], PUBLIC_APIS[0], PUBLIC_APIS[1]];
 
 const CASES: [Case; 3] = [
     Case { name: "public", addresses: &[], closed: &[VPC, VPC_HOSTS[1], VPC_HOSTS[2], API], asked: PUBLIC },
-    Case { name: "vpc-peering", addresses: &[("192.168.0.10", VPC)], closed: &PUBLIC_HOSTS, asked: VPC },
+    Case { name: "vpc-peering", addresses: &[("192.168.0.10", VPC)], closed: &IN_PUBLIC, asked: VPC },
     Case {
         name: "cen",
         addresses: &[
@@ -40,7 +44,7 @@ const CASES: [Case; 3] = [
             ("100.114.102.45", VPC_HOSTS[2]),
             ("100.103.22.120", API),
         ],
-        closed: &PUBLIC_HOSTS,
+        closed: &IN_PUBLIC,
         asked: VPC,
     },
 ];
@@ -93,8 +97,21 @@ async fn pulls(case: &Case, method: &str) {
     let node = Node { cloud: network.cloud, image: network.image, daemon, mirror };
     // Pods name the public domain everywhere.
     pull(&node, PUBLIC).await;
-    let asked = super::asked(&node, cloudsim::journal::Service::Registry);
+    let asked = super::asked(&node, Service::Registry);
     assert_eq!(asked, [case.asked], "{}-{method}", case.name);
+    // The first credential is the one that the configuration names, and no other.
+    let journal = node.cloud.journal();
+    let calls = |action| journal.count_action(action);
+    // The region is asked of the metadata service anyway.
+    let asked_for_role = journal.of(Service::Imds).iter().any(|entry| entry.path.contains("security-credentials"));
+    let used = (calls("AssumeRoleWithOIDC"), !asked_for_role, calls("AssumeRole"));
+    let expected = match method {
+        "rrsa" => (1, true, 1),
+        "worker-role" => (0, false, 1),
+        _ => (0, true, 0),
+    };
+    assert_eq!(used, expected, "{}-{method}", case.name);
+    assert_eq!(calls("GetAuthorizationToken"), 1, "{}-{method}", case.name);
     node.finish().await;
 }
 
@@ -122,7 +139,7 @@ fn at_simulator(text: &str, case: &Case, network: &Network, keys: &FilePath) -> 
     // What DNS says on such a node.
     for (name, address) in cloud.hosts() {
         if !text.contains(&format!("{name}: ")) && !text.contains(&format!("\"{name}\": ")) {
-            let known = PUBLIC_HOSTS.iter().chain(&VPC_HOSTS).chain([&API]);
+            let known = PUBLIC_HOSTS.iter().chain(&VPC_HOSTS).chain(&VPC_APIS).chain(&PUBLIC_APIS);
             let path = known.into_iter().find(|host| **host == name);
             let address = path.map_or(address, |host| network.path(host).address);
             writeln!(text, "    \"{name}\": {address}").unwrap();

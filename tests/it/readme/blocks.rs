@@ -58,6 +58,9 @@ pub(crate) const TLS: Block = block(TOP, "yaml", "tls:", KEYS);
 pub(crate) const PODMAN: Block =
     block(TOP, "toml", "[[registry]]", "podman_and_skopeo_are_sent_to_the_daemon_as_the_readme_shows");
 
+pub(crate) const BUILDKIT: Block =
+    block(TOP, "toml", "[registry.", "buildkit_is_sent_to_the_daemon_as_the_readme_shows");
+
 pub(crate) const INSTALL: Block =
     block(SYSTEMD, "sh", "install -m 0755 acr-pull-proxy /usr/local/bin/\ninstall", ON_A_NODE);
 pub(crate) const ACCESS_KEY: Block = block(SYSTEMD, "sh", "install -D -m 0644 access-key.conf", ON_A_NODE);
@@ -65,7 +68,7 @@ pub(crate) const KUBELET: Block = block(SYSTEMD, "sh", "install -D -m 0644 crede
 pub(crate) const VERIFY: Block = block(SYSTEMD, "sh", "systemctl status acr-pull-proxy", ON_A_NODE);
 pub(crate) const UPGRADE: Block =
     block(SYSTEMD, "sh", "install -m 0755 acr-pull-proxy /usr/local/bin/\nsystemctl", ON_A_NODE);
-pub(crate) const REMOVE: Block = block(SYSTEMD, "sh", "acr-pull-proxy hosts uninstall", ON_A_NODE);
+pub(crate) const REMOVE: Block = block(SYSTEMD, "sh", "systemctl disable --now acr-pull-proxy-hosts", ON_A_NODE);
 
 pub(crate) const TREE: Block = block(DAEMONSET, "", "base/", "the_directories_of_the_daemonset_are_those_it_names");
 pub(crate) const OVERLAY: Block =
@@ -91,6 +94,7 @@ const BLOCKS: &[Block] = &[
     CLIENT_AUTH,
     TLS,
     PODMAN,
+    BUILDKIT,
     INSTALL,
     ACCESS_KEY,
     KUBELET,

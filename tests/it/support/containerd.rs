@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::net::UnixStream;
+use tokio::time::Instant;
 
 /// How long a fresh containerd may take until its socket answers.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -54,10 +55,10 @@ impl Containerd {
     }
 
     async fn wait_until_served(&mut self) {
-        let deadline = tokio::time::Instant::now() + START_LIMIT;
+        let deadline = Instant::now() + START_LIMIT;
         while UnixStream::connect(self.socket()).await.is_err() {
             let ended = self.child.try_wait().expect("containerd can be waited for");
-            assert!(ended.is_none() && tokio::time::Instant::now() < deadline, "containerd: {ended:?}\n{}", self.log());
+            assert!(ended.is_none() && Instant::now() < deadline, "containerd: {ended:?}\n{}", self.log());
             tokio::time::sleep(START_POLL).await;
         }
     }
@@ -96,6 +97,17 @@ impl Containerd {
         let mut command = tokio::process::Command::new("ctr");
         command.arg("--address").arg(self.socket()).args(arguments).kill_on_drop(true);
         command.output().await.expect("ctr runs")
+    }
+
+    /// Pulls an image through the CRI as if it had none, and tells how long that took.
+    pub(crate) async fn pull_anew(&self, name: &str) -> (Result<String, String>, Duration) {
+        let images = self.ctr(&["--namespace", "k8s.io", "images", "ls", "--quiet"]).await;
+        for image in String::from_utf8(images.stdout).expect("names").lines() {
+            self.ctr(&["--namespace", "k8s.io", "images", "rm", "--sync", image]).await;
+        }
+        let start = Instant::now();
+        let pulled = super::cri::pull_image(&self.socket(), name).await;
+        (pulled, start.elapsed())
     }
 
     /// What containerd logged, for a failing test.

@@ -19,6 +19,10 @@ pub(crate) const PUBLIC_HOSTS: [&str; 3] =
 pub(crate) const VPC_HOSTS: [&str; 3] =
     [VPC, "dockerauth-vpc.cn-hangzhou.aliyuncs.com", "*.oss-cn-hangzhou-internal.aliyuncs.com"];
 
+/// Where the APIs are, in VPCs and in public.
+pub(crate) const VPC_APIS: [&str; 2] = ["sts-vpc.cn-hangzhou.aliyuncs.com", "cr-vpc.cn-hangzhou.aliyuncs.com"];
+pub(crate) const PUBLIC_APIS: [&str; 2] = ["sts.cn-hangzhou.aliyuncs.com", "cr.cn-hangzhou.aliyuncs.com"];
+
 /// A cloud with an image, and the paths to it.
 #[derive(Debug)]
 pub(crate) struct Network {
@@ -38,8 +42,7 @@ impl Network {
         let image = Image::random(2, 64 * 1024, 8);
         cloud.push(setup::INSTANCE, REPOSITORY, TAG, &image).expect("the instance is there");
         let mut paths = Vec::new();
-        let more = ["sts-vpc.cn-hangzhou.aliyuncs.com", "cr-vpc.cn-hangzhou.aliyuncs.com"];
-        for host in PUBLIC_HOSTS.iter().chain(&VPC_HOSTS).chain(&more) {
+        for host in PUBLIC_HOSTS.iter().chain(&VPC_HOSTS).chain(&VPC_APIS).chain(&PUBLIC_APIS) {
             paths.push(((*host).to_owned(), Path::to(cloud.tls_addr()).await));
         }
         Self { cloud, image, paths, instance: Vec::new(), instead: Vec::new() }

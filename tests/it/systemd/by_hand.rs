@@ -9,7 +9,7 @@ use cloudsim::{CloudSim, Method};
 use tokio::time::{sleep, timeout};
 
 use super::machine::Machine;
-use super::{CERTS_DIR, SERVICE, SOCKET, free_address, key_from_files, read};
+use super::{CERTS_DIR, HOSTS, SERVICE, SOCKET, free_address, key_from_files, read};
 use crate::readme::blocks::{self, Block};
 use crate::support::node::get;
 use crate::support::{DOMAIN, LIMIT, POLL, REPOSITORY, TAG};
@@ -41,9 +41,7 @@ impl Site {
             (format!("{UNPACKED}/access-key-id"), key.id),
             (format!("{UNPACKED}/access-key-secret"), key.secret),
         ];
-        for name in
-            [SERVICE, "sysusers.conf", "tmpfiles.conf", "hosts.conf", "access-key.conf", "credential-provider.yaml"]
-        {
+        for name in [SERVICE, HOSTS, "sysusers.conf", "tmpfiles.conf", "access-key.conf", "credential-provider.yaml"] {
             files.push((format!("{UNPACKED}/{name}"), read(name)));
         }
         let files: Vec<_> = files.iter().map(|(path, content)| (path.as_str(), content.as_bytes())).collect();
@@ -71,6 +69,17 @@ async fn wait_until_ready(admin: SocketAddr) {
     timeout(LIMIT, ready).await.expect("the daemon becomes ready");
 }
 
+/// The entry follows the first login.
+async fn wait_for_entry(machine: &Machine) {
+    let file = machine.path(&format!("{}/{DOMAIN}/hosts.toml", CERTS_DIR.trim_start_matches('/')));
+    let written = async {
+        while !file.exists() {
+            sleep(POLL).await;
+        }
+    };
+    timeout(LIMIT, written).await.expect("containerd is sent to the daemon");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_service_is_installed_verified_upgraded_and_removed_as_its_readme_says() {
     let cloud = CloudSim::start().await.expect("a cloud");
@@ -85,6 +94,7 @@ async fn the_service_is_installed_verified_upgraded_and_removed_as_its_readme_sa
 
     site.follow(&blocks::INSTALL);
     wait_until_ready(admin).await;
+    wait_for_entry(machine).await;
     let told = site.follow(&blocks::VERIFY);
     for said in ["serving pulls", "\nok\n", &format!("{DOMAIN}: ours"), "Everything that was looked at works."] {
         assert!(told.contains(said), "'{said}' is not in {told}");
