@@ -12,7 +12,7 @@ use super::realm::Realm;
 use crate::clock::Clock;
 use crate::cloud::CloudClock;
 use crate::http::body::empty;
-use crate::http::client::Client;
+use crate::http::client::{Client, ClientError};
 use crate::http::origin::SafeUri;
 use crate::oci::{Challenge, RegistryHost};
 use crate::refresh::{Expiring, Load};
@@ -37,7 +37,12 @@ impl Load for ChallengeSource {
     type Error = TokenError;
 
     async fn load(&self, _held: Option<Arc<Expiring<Realm>>>) -> Result<Expiring<Realm>, Arc<TokenError>> {
-        let realm = self.ask().await.map_err(Arc::new)?;
+        let realm = match self.ask().await {
+            // The usual cause is a pooled connection that the other side had closed: no reason to keep pulls waiting.
+            Err(TokenError::Unreachable(ClientError::Closed { .. })) => self.ask().await,
+            outcome => outcome,
+        };
+        let realm = realm.map_err(Arc::new)?;
         Ok(Expiring::lasting(realm, self.clock.now()))
     }
 }

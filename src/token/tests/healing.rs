@@ -29,6 +29,14 @@ async fn a_refused_bearer_is_replaced_once_and_only_that_one() {
 }
 
 #[tokio::test]
+async fn a_challenge_whose_connection_is_closed_is_asked_for_again_at_once() {
+    let node = Node::usual().await;
+    node.sim.fault(Fault::on(Service::Registry, Effect::CloseBeforeHead).once());
+    // A pull waits for more tries than this one load.
+    assert!(node.source.realm(&node.host).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_revoked_login_heals_without_a_failed_pull() {
     let node = Node::usual().await;
     node.pulls("team/app").await;

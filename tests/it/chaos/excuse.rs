@@ -64,11 +64,12 @@ impl Window {
             Kind::Outage(out) => !failure.wrong && self.meets(failure, HEALED) && out.is_blamed_by(&failure.what),
             Kind::Killed => !failure.wrong && self.meets(failure, Duration::ZERO) && !failure.what.contains(OURS),
             Kind::Lie(told) => {
-                let noticed = match told {
-                    Told::WrongContent => failure.wrong || failure.what.contains(TOO_SHORT),
-                    Told::ForeignPlace => failure.what.contains("redirect refused"),
+                let excused = match told {
+                    Told::WrongContent => left > 0 && (failure.wrong || failure.what.contains(TOO_SHORT)),
+                    // Those who want the same blob at the same moment share the question, and so the answer.
+                    Told::ForeignPlace => self.told > 0 && failure.what.contains("redirect refused"),
                 };
-                noticed && left > 0 && self.meets(failure, Duration::ZERO)
+                excused && self.meets(failure, Duration::ZERO)
             }
         }
     }
