@@ -69,9 +69,10 @@ impl Resolver {
             let port = target.port.unwrap_or(port);
             match &target.host {
                 TargetHost::Address(address) => Ok(vec![SocketAddr::new(*address, port)]),
-                TargetHost::Name(name) if alone => self.judged(name, lookup(name, port).await?),
+                // The operator's own words, like an address.
+                TargetHost::Name(name) if alone => Ok(by_family(lookup(name, port).await?)),
                 TargetHost::Name(name) => match timeout(ONE_OF_SEVERAL, lookup(name, port)).await {
-                    Ok(found) => self.judged(name, found?),
+                    Ok(found) => Ok(by_family(found?)),
                     Err(_) => Err(Unresolved::from(io::Error::from(io::ErrorKind::TimedOut))),
                 },
             }
@@ -91,7 +92,7 @@ impl Resolver {
     }
 
     /// What `host` was found to lead to, as far as it may. The operator answers for an address and for a name of this
-    /// node; for any other name, also one from `network.hosts`, it is whoever answers for that name.
+    /// node; for any other name it is whoever answers for that name.
     fn judged(&self, host: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Unresolved> {
         let trusted = literal(host).is_some() || self.is_local(host);
         if trusted { Ok(by_family(found)) } else { admitted(found).map_err(Unresolved::Forbidden) }

@@ -2,15 +2,21 @@
 
 mod nginx;
 
+use std::time::Duration;
+
 use cloudsim::Method;
 use cloudsim::image::Image;
 use cloudsim::journal::Service;
 use cloudsim::ram::setup;
+use tokio::time::{sleep, timeout};
 
 use crate::support::client::Mirror;
 use crate::support::daemon::Daemon;
 use crate::support::forward_proxy::{ForwardProxy, Manner};
-use crate::support::{Node, REPOSITORY, TAG, blob, manifest};
+use crate::support::{Node, POLL, REPOSITORY, TAG, blob, manifest};
+
+/// How long a line of the log may be on its way.
+const LOG_LIMIT: Duration = Duration::from_secs(10);
 
 /// A layer that is fetched in several parts.
 const LARGE: usize = 24 << 20;
@@ -64,6 +70,16 @@ async fn all_bytes_of_blobs_and_nothing_else_go_through_the_proxy() {
     node.finish().await;
 }
 
+/// Waits until the log says so: its last lines may still be on their way.
+async fn told(node: &Node, what: &str) {
+    let said = async {
+        while !node.daemon.log().contains(what) {
+            sleep(POLL).await;
+        }
+    };
+    timeout(LOG_LIMIT, said).await.unwrap_or_else(|_| panic!("no {what:?} in\n{}", node.daemon.log()));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_that_fails_costs_no_pull_and_is_not_asked_again_at_once() {
     for manner in [Manner::Answers(502), Manner::Answers(400), Manner::Cuts(200_000), Manner::Cuts(10)] {
@@ -74,8 +90,7 @@ async fn a_proxy_that_fails_costs_no_pull_and_is_not_asked_again_at_once() {
         assert!((1..=4).contains(&asked), "{manner:?}: asked {asked} times");
         pull(&node).await;
         assert_eq!(proxy.heads().len(), asked, "{manner:?}");
-        let log = node.daemon.log();
-        assert!(log.contains("the blob proxy failed; blobs come directly"), "{manner:?}");
+        told(&node, "the blob proxy failed; blobs come directly").await;
         assert!(node.cloud.journal().authorizations_at(Service::Oss).is_empty());
         node.finish().await;
     }

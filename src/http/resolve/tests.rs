@@ -68,24 +68,6 @@ async fn a_name_of_this_node_is_good_only_where_the_operator_gave_it() {
     assert!(first(&resolver, "localhost", 80).await.ends_with(":80"));
 }
 
-#[tokio::test]
-async fn a_name_in_place_of_a_name_is_judged_too() {
-    let to = |name: &str| HostTarget { host: TargetHost::Name(name.to_owned()), port: None };
-    let entry = |name: &str, targets| HostOverride { name: name.to_owned(), targets };
-    let resolver = Resolver::new(
-        &[
-            entry("a.test", vec![to("0x7f000001")]),
-            entry("b.test", vec![to("0x7f000001"), to("8.8.8.8")]),
-            entry("c.test", vec![to("localhost")]),
-        ],
-        &[],
-    );
-    let refused = resolver.addresses("a.test", 443).await;
-    assert!(matches!(refused, Err(Unresolved::Forbidden(_))), "{refused:?}");
-    assert_eq!(resolver.addresses("b.test", 443).await.unwrap(), sockets(&["8.8.8.8"]));
-    assert!(resolver.addresses("c.test", 443).await.unwrap()[0].ip().is_loopback());
-}
-
 #[test]
 fn the_families_take_turns_and_ipv4_begins() {
     let found = sockets(&["2408::1", "10.0.0.1", "2408::2", "10.0.0.2", "10.0.0.3"]);
