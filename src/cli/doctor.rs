@@ -7,6 +7,7 @@ mod calls;
 mod chain;
 mod containerd;
 mod daemon;
+mod finding;
 mod image;
 mod network;
 mod report;
@@ -30,7 +31,8 @@ use crate::http::client::{self, Client};
 use crate::telemetry::metrics::Metrics;
 use calls::Calls;
 use chain::Walk;
-use report::{Finding, Report};
+use finding::Finding;
+use report::Report;
 
 /// Below this a difference of clocks is noise: a `Date` has whole seconds and a way of its own.
 const NOISE_SECONDS: f64 = 5.0;

@@ -2,6 +2,7 @@
 //!
 //! Nothing is kept. It takes the way that containerd takes, so that what works here works there.
 
+pub(super) mod error;
 pub(super) mod image;
 mod progress;
 
@@ -14,7 +15,8 @@ use serde::Serialize;
 use super::Form;
 use super::output::{Failure, print, print_json};
 use crate::config::{Config, Environment, Loaded, Overlay, Tls, client_token, load};
-use image::{Mirror, PullError, Pulled};
+use error::PullError;
+use image::{Mirror, Pulled};
 pub(super) use progress::{Progress, size};
 
 /// Through which daemon, and which of an index' images.

@@ -3,6 +3,8 @@
 //! The first part is read as it comes. Others are asked for as [`Plan`] says, over as many connections as [`Width`] finds
 //! worth while. The bytes are those that came from the network, handed on without a copy.
 
+mod begun;
+
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,12 +20,13 @@ use super::fetch::{BrokenOff, Source, Span};
 use super::line::InLine;
 use super::memory::{Reservation, Seat};
 use super::part::{Ahead, Item};
-use super::plan::{LEAST, Plan, Standing};
+use super::plan::{Plan, Standing};
 use super::turn::Predecessor;
 use super::width::{Seen, Width};
 use crate::error::BoxError;
 use crate::http::Body;
 use crate::oci::Digest;
+pub(super) use begun::Begun;
 
 /// A blob in parts.
 struct Ordered {
@@ -72,46 +75,6 @@ pub(super) fn ordered(
         }
     }
     ordered.boxed_unsync()
-}
-
-/// A blob whose length is known before it is asked for: its other parts are on the way while its first is awaited.
-pub(super) struct Begun(Ordered);
-
-impl Begun {
-    /// Asks for all parts of a blob of `length` bytes but the first, over a line on which one connection is slow.
-    ///
-    /// `limited`: each connection has a rate of its own from its first byte on.
-    pub(super) fn new(source: Source, length: u64, limited: bool) -> Self {
-        let part_size = source.upstream.blobs.part_size;
-        let width = Width::new(source.upstream.blobs.connections, source.upstream.learnt(), true, Instant::now());
-        let width = width.get() as u64;
-        let (plan, first) = if limited {
-            let first = length.div_ceil(width).clamp(LEAST, part_size.max(LEAST)).min(length);
-            (Plan::new(first..length, part_size), first)
-        } else {
-            Plan::growing(length, width, part_size)
-        };
-        let mut ordered = Ordered::new(source, Span { position: 0, end: length }, first, true);
-        ordered.plan = plan;
-        ordered.ask_ahead();
-        Self(ordered)
-    }
-
-    /// The bytes that the first part has.
-    pub(super) fn first(&self) -> Span {
-        Span { position: 0, end: self.0.part_end }
-    }
-
-    /// Where all parts come from.
-    pub(super) fn source(&self) -> &Source {
-        &self.0.source
-    }
-
-    /// The whole, now that the first part has been opened.
-    pub(super) fn with(mut self, body: Body) -> Body {
-        self.0.reading = Reading::Directly(Arc::clone(&self.0.source).stream(self.first(), body));
-        self.0.boxed_unsync()
-    }
 }
 
 impl Ordered {

@@ -71,21 +71,19 @@ async fn skopeo_copies_an_image_with_the_login_of_the_daemon() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn podman_pulls_an_image_with_the_login_of_the_daemon() {
-    let (node, place) = node().await;
-    let outside = Outside::of(&node.cloud).await;
-    let mut command = podman(&place);
-    command.envs(outside.variables()).args(["pull", "--signature-policy"]).arg(place.path().join("policy.json"));
-    command.arg("--authfile").arg(credentials_file(&place)).arg(name());
-    let output = run(command).await;
-    assert!(output.status.success(), "{}", told(&output));
-    finish(node, &place).await;
+    pulls_with_the_login(podman).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn buildah_pulls_an_image_with_the_login_of_the_daemon() {
+    pulls_with_the_login(buildah).await;
+}
+
+/// A pull by a program that takes its login from the credential helper, and goes to registry and bucket itself.
+async fn pulls_with_the_login(program: fn(&Place) -> Command) {
     let (node, place) = node().await;
     let outside = Outside::of(&node.cloud).await;
-    let mut command = buildah(&place);
+    let mut command = program(&place);
     command.envs(outside.variables()).args(["pull", "--signature-policy"]).arg(place.path().join("policy.json"));
     command.arg("--authfile").arg(credentials_file(&place)).arg(name());
     let output = run(command).await;

@@ -8,7 +8,7 @@ use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 
-use super::report::Finding;
+use super::finding::Finding;
 use crate::telemetry::calls::CALLS;
 
 /// One call that ended.

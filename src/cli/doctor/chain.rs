@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::finding::Finding;
 use super::network::Role;
-use super::report::{Finding, Report};
+use super::report::Report;
 use super::{Tools, network, token_file};
 use crate::clock::{Clock, SharedClock};
 use crate::config::{Domains, Instance, personal_domains};

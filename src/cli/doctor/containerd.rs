@@ -1,6 +1,7 @@
 //! What containerd makes of its configuration: whether it reads a `hosts.toml` at all, and whether ours is in it.
 
-use super::report::{Finding, Report};
+use super::finding::Finding;
+use super::report::Report;
 use crate::cli::hosts::{Place, entry, mirror};
 use crate::config::Config;
 use crate::containerd::{self, Discovery, Grade, Judged, Kind, discover};

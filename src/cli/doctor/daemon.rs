@@ -11,8 +11,10 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Tools;
-use super::report::{Finding, Report};
-use crate::cli::pull::image::{PullError, Reference, WHOLE_STORY, pull};
+use super::finding::Finding;
+use super::report::Report;
+use crate::cli::pull::error::{PullError, WHOLE_STORY};
+use crate::cli::pull::image::{Reference, pull};
 use crate::cli::pull::{Progress, from_this_node, mirror, size};
 use crate::config::{Config, client_token};
 use crate::error::diagnosis::Sign;

@@ -8,8 +8,9 @@ use http::header::ACCEPT;
 use serde_json::Value;
 
 use super::chain::Walk;
+use super::finding::Finding;
 use super::network::{self, Role};
-use super::report::{Finding, Report};
+use super::report::Report;
 use crate::cli::pull::image::Reference;
 use crate::clock::Clock;
 use crate::error::Explain;

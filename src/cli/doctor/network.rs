@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use super::report::{Finding, Outcome};
+use super::finding::{Finding, Outcome};
 use super::{Tools, tls};
 use crate::error::diagnosis::{Names, Row, Sign};
 use crate::http::origin::{Origin, SafeUri};

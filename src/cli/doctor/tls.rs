@@ -1,7 +1,7 @@
 //! Whether a host is who it says it is, by a handshake with the roots of the daemon: one step for each host.
 
 use super::Tools;
-use super::report::Finding;
+use super::finding::Finding;
 use crate::http::certificate::Greeting;
 use crate::http::origin::Origin;
 

@@ -9,7 +9,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
 use super::super::policy::ServiceAccount;
-use super::report::{Finding, Report};
+use super::finding::Finding;
+use super::report::Report;
 use crate::clock::Timestamp;
 use crate::credentials::plan::{OidcProviderArn, RoleArn};
 use crate::error::diagnosis::{Names, Row, Sign};
