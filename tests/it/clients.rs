@@ -4,6 +4,8 @@ mod outside;
 mod programs;
 mod shapes;
 
+use std::process::Command;
+
 use cloudsim::image::Image;
 use cloudsim::journal::Service;
 use cloudsim::ram::setup;

@@ -10,13 +10,13 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::time::Duration;
 
-use cloudsim::fault::{Effect, Fault};
+use cloudsim::fault::Fault;
 use cloudsim::image::Image;
 use cloudsim::journal::Service;
 use cloudsim::ram::{Role, setup};
 use cloudsim::settings::UrlSignature;
 use cloudsim::{CloudSim, Method};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::StatusCode;
 
 use crate::support::client::Reply;
 use crate::support::daemon::{Daemon, PROGRAM};

@@ -99,7 +99,7 @@ impl<'a> Walk<'a> {
             let call = calls.pop().flatten();
             let finding = self.hop(hop, login.is_ok(), &mut broken);
             report.add(match call {
-                Some(call) if finding.outcome != super::report::Outcome::Skipped => call.describe(finding),
+                Some(call) if finding.outcome != super::finding::Outcome::Skipped => call.describe(finding),
                 _ => finding,
             });
             if let Some(note) = &hop.note {
