@@ -229,11 +229,13 @@ impl Scout {
         if **self.discovered.load() == domains {
             return;
         }
-        tracing::info!(instance = %self.source.instance(), ?domains, "the domains were learnt");
-        self.discovered.store(Arc::new(domains));
+        let learnt = Arc::new(domains);
+        self.discovered.store(Arc::clone(&learnt));
         if let Some(fleet) = self.fleet.upgrade() {
             fleet.publish();
         }
+        // Said once they are served: who reads the line may ask for one at once.
+        tracing::info!(instance = %self.source.instance(), domains = ?learnt, "the domains were learnt");
     }
 }
 
