@@ -87,38 +87,34 @@ async fn asked(domains: &[String], repositories: &[String], image: &Image) -> As
     Asked { node, paths }
 }
 
-/// A warm request with one repository known, and with all; a first pull among the first, and among the last.
+/// Two daemons: one knows a repository, and the other all; a first pull among the first, and among the last.
 async fn repositories(runs: usize, image: &Image) -> [Row; 2] {
-    let cloud = CloudSim::start().await.expect("the simulated cloud");
-    let many = REPOSITORIES;
-    let repositories: Vec<_> = (0..many).map(|number| format!("{REPOSITORY}-{number}")).collect();
-    for repository in &repositories {
-        cloud.push(setup::INSTANCE, repository, "v1", image).expect("pushed");
+    let repositories: Vec<_> = (0..REPOSITORIES).map(|number| format!("{REPOSITORY}-{number}")).collect();
+    let one = asked(&[DOMAIN.to_owned()], &repositories[..1], image).await;
+    let all = asked(&[DOMAIN.to_owned()], &repositories[..1], image).await;
+    for repository in &repositories[1..] {
+        all.node.cloud.push(setup::INSTANCE, repository, "v1", image).expect("pushed");
     }
-    let node = Node::around(cloud, Pace::default(), |config| config).await;
-    let path = |repository: &String, reference: &str| format!("/v2/{repository}/manifests/{reference}?ns={DOMAIN}");
-    let by_tag: Vec<_> = repositories.iter().map(|repository| path(repository, "v1")).collect();
-    let warm = [path(&repositories[0], &image.digest)];
-    let warm_again = async || {
-        ask(&node, &warm, 1, image).await;
-        let mut costs = Vec::new();
-        for _ in 0..runs {
-            costs.push(ask(&node, &warm, REQUESTS, image).await);
-        }
-        costs
-    };
-    let one = warm_again().await;
+    let path = |repository: &String| format!("/v2/{repository}/manifests/v1?ns={DOMAIN}");
+    let by_tag: Vec<_> = repositories.iter().map(path).collect();
     let mut new = Vec::new();
     // The first group and the last are what is compared; those between make them far apart.
     for group in by_tag.chunks(NEW) {
-        new.push(ask(&node, group, NEW, image).await);
+        new.push(ask(&all.node, group, NEW, image).await);
     }
-    let all = warm_again().await;
-    eprintln!("a warm manifest: {one:.1?} us with 1 repository, {all:.1?} us with {many}; first pulls {new:.0?} us");
-    let warm = format!("processor time of a warm manifest by digest, {many} repositories known, us");
-    let first = format!("processor time of a first pull from a repository, the last {NEW} of {many}, us");
+    let (mut with_one, mut with_all) = (Vec::new(), Vec::new());
+    for _ in 0..runs {
+        with_one.push(ask(&one.node, &one.paths, REQUESTS, image).await);
+        with_all.push(ask(&all.node, &all.paths, REQUESTS, image).await);
+    }
+    eprintln!(
+        "a warm manifest: {with_one:.1?} us with 1 repository known, {with_all:.1?} us with {REPOSITORIES}; \
+         first pulls {new:.0?} us"
+    );
+    let warm = format!("processor time of a warm manifest by digest, {REPOSITORIES} repositories known, us");
+    let first = format!("processor time of a first pull from a repository, the last {NEW} of {REPOSITORIES}, us");
     [
-        Row::of_runs(warm, &all, &[("1 repository known", one)], Bar::AtMost(FLAT)),
+        Row::of_runs(warm, &with_all, &[("1 repository known", with_one)], Bar::AtMost(FLAT)),
         Row::over(first, new[new.len() - 1], vec![("the first of them", new[0])], Bar::AtMost(FLAT)),
     ]
 }
