@@ -191,8 +191,8 @@ impl Upstream {
     #[must_use]
     pub fn new(params: Params, parts: Parts) -> Arc<Self> {
         Arc::new(Self {
+            hosts: Arc::new(Hosts::new(params.instance.clone(), params.pull_from)),
             instance: params.instance,
-            hosts: Arc::new(Hosts::new(params.pull_from)),
             repositories: Repositories::new(params.repositories),
             blob_hosts: BlobHosts::new(params.blob_hosts),
             blobs: params.blobs,
