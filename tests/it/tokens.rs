@@ -1,5 +1,7 @@
 //! Tokens through the real binary: how many calls pulls cost, what heals, where the cloud is asked.
 
+mod refused;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -53,6 +53,8 @@ pub(super) const CHECKS: &[Check] = &[
         shown_by: &[
             ("tests/it/chain.rs", "a_bearer_that_is_revoked_early_costs_one_more_and_no_failed_pull"),
             ("tests/it/tokens.rs", "a_403_of_the_registry_that_says_expired_costs_a_bearer_and_no_failed_pull"),
+            ("tests/it/tokens/refused.rs", "bearers_that_are_taken_back_one_after_the_other_fail_no_pull"),
+            ("tests/it/tokens/refused.rs", "a_registry_that_refuses_every_bearer_is_told_of_and_costs_no_storm"),
             ("src/proxy/tests/manifests.rs", "a_bearer_that_is_refused_is_renewed_once"),
             ("src/proxy/tests/manifests.rs", "a_403_that_says_expired_is_renewed_once_and_another_is_final"),
         ],
