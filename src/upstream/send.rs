@@ -52,6 +52,16 @@ impl Budget {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
+    /// What `work` comes to, as long as there is time for it.
+    pub(super) async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T, UpstreamError> {
+        timeout_at(self.deadline, work).await.map_err(|_| UpstreamError::Late)
+    }
+
+    /// What somebody else's work comes to, as long as it leaves time to do it oneself.
+    pub(super) async fn lend<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        timeout(self.remaining() / 2, work).await.ok()
+    }
+
     /// How long one try may take.
     pub(super) fn head_limit(&self) -> Duration {
         self.remaining().min(retry::HEAD_LIMIT)
@@ -181,8 +191,7 @@ impl Upstream {
         }
         // The round trips of a connection to the registry pass while the bearer is asked for.
         self.warm_if_cold(host);
-        let bearer = timeout_at(budget.deadline, asking).await;
-        bearer.map_err(|_| UpstreamError::Late)?.map_err(UpstreamError::Token)
+        budget.within(asking).await?.map_err(UpstreamError::Token)
     }
 }
 
