@@ -35,6 +35,7 @@ mod respond;
 mod retry;
 mod send;
 mod turn;
+mod verdict;
 mod warm;
 mod width;
 

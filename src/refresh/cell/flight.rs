@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use super::{Outcome, RUNNING, RefreshCell, is_settled};
+use super::{Outcome, RUNNING, RefreshCell};
 use crate::clock::{Timestamp, later, until};
 use crate::error::diagnosis::{Key, Sign};
 use crate::error::{Explain, Retry, chain};
@@ -109,10 +109,6 @@ impl<L: Load> RefreshCell<L> {
         let (due, outcome) = match outcome {
             Ok(value) => {
                 let value = Arc::new(value);
-                // Whether the new value is any good is known once it has been shown to somebody: the old one tells.
-                if inner.current.load().as_ref().is_some_and(|old| is_settled(old, now)) {
-                    state.refusals = 0;
-                }
                 state.failures = 0;
                 state.throttlings = 0;
                 state.failing_since = None;
