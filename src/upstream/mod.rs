@@ -13,6 +13,7 @@ mod error;
 mod fetch;
 mod flight;
 mod head;
+mod hedge;
 mod hosts;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod invariants;
