@@ -36,6 +36,7 @@ mod respond;
 mod retry;
 mod send;
 mod turn;
+mod verified;
 mod warm;
 mod width;
 

@@ -130,6 +130,7 @@ impl Upstream {
     async fn fetch_small(self: Arc<Self>, place: &Place, blob: &Descriptor) -> Option<Small> {
         let reserved = self.parts.memory.reserve_early(blob.size)?;
         let size = usize::try_from(blob.size).ok()?;
+        let proxied = self.parts.blob_client.is_proxied();
         let opened = self.open(place, &blob.digest, Wanted::of(None), &Budget::start()).await.ok()?;
         if opened.response.status() != StatusCode::OK {
             return None;
@@ -141,6 +142,9 @@ impl Upstream {
         let body = tokio::time::timeout(UNUSED, collect_limited(opened.response.into_body(), size)).await.ok()?.ok()?;
         if body.len() != size || !matches(&blob.digest, &body) {
             tracing::warn!(instance = %self.instance, digest = %blob.digest, "a blob has another length or digest than its manifest says");
+            if proxied {
+                self.parts.blob_client.distrust_proxy();
+            }
             return None;
         }
         // What was reserved is what it takes: not the buffer of the connection that it came in.
