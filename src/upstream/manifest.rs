@@ -79,6 +79,9 @@ impl Upstream {
             None => self.read_manifest(&pull.place, reference, &pull.headers, budget).await?,
         };
         self.follow_up(&pull.place, &manifest, pull.head);
+        if pull.sticks && !pull.head {
+            self.promise(&pull.place, &manifest).await?;
+        }
         let mut answer = Response::new(empty());
         *answer.status_mut() = manifest.status;
         answer.headers_mut().clone_from(&manifest.headers);

@@ -27,6 +27,7 @@ mod next;
 mod ordered;
 mod part;
 mod plan;
+mod promise;
 mod range;
 mod reach;
 mod readers;
@@ -56,7 +57,7 @@ use self::locate::Found;
 use self::manifest::{Asked, Read};
 use self::memory::Key;
 pub use self::memory::{Memory, read_ahead};
-use self::next::Small;
+use self::next::Ahead;
 use self::readers::Readers;
 use self::send::Budget;
 pub use self::warm::{RENEWAL, likely_bucket};
@@ -141,7 +142,7 @@ pub struct Upstream {
     owner: u64,
     locating: Flights<(Key, Option<HeaderValue>), Result<Found, Arc<UpstreamError>>>,
     reading: Flights<Asked, Read>,
-    fetching: Flights<Key, Option<Small>>,
+    fetching: Flights<Key, Ahead>,
     readers: Arc<Readers>,
     /// How many connections the last blob was worth.
     learnt: Mutex<Option<Learnt>>,
@@ -178,6 +179,8 @@ pub struct Pull {
     pub resource: Resource,
     /// Whether only the head is wanted.
     pub head: bool,
+    /// Whether who is given a manifest here asks nobody else for the blobs.
+    pub sticks: bool,
     /// The headers of the client, all of them; what may travel is decided here.
     pub headers: HeaderMap,
 }

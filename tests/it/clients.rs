@@ -1,6 +1,7 @@
 //! Clients that are not containerd: the real programs, with a login of ours or with the daemon as their mirror.
 
 mod docker;
+mod fallback;
 mod outside;
 mod programs;
 mod shapes;
