@@ -6,9 +6,9 @@
 //! proxy that only tunnels has nothing to share. The proxy is handed a signed URL, which opens one blob for some minutes,
 //! and never a credential: requests with `Authorization` are none of its.
 //!
-//! Whatever goes wrong at the proxy, the request is made directly, and the proxy is left alone for a while; for longer where
-//! its readers find that it gave other bytes than the bucket has. What the bucket itself refuses is asked of the bucket, whose
-//! word counts.
+//! Whatever goes wrong at the proxy, the request is made directly, and the proxy is left alone for a while; for longer
+//! where its readers find that it gave other bytes than the bucket has. What the bucket itself refuses is asked of the
+//! bucket, whose word counts.
 
 mod body;
 mod judge;
@@ -38,8 +38,8 @@ const ANSWER_TIME: Duration = Duration::from_secs(4);
 /// refused connection twice a minute.
 const REST: Duration = Duration::from_secs(30);
 
-/// How long a proxy is left alone that gave wrong bytes: what it has stored stays wrong until somebody looks after it, and each
-/// blob of it costs a pull.
+/// How long a proxy is left alone that gave wrong bytes: what it has stored stays wrong until somebody looks after it, and
+/// each blob of it costs a pull.
 const DISTRUST: Duration = Duration::from_mins(5);
 
 /// Tells a dfdaemon that this request is to be shared, whatever its rules say.

@@ -94,8 +94,8 @@ pub(super) enum Face {
 }
 
 impl Face {
-    /// Whether clients that come so take the blobs from where they got the manifest: podman, skopeo, buildah and CRI-O do, and
-    /// a Docker Engine that was told this address. containerd asks elsewhere for each thing that it does not get.
+    /// Whether clients that come so take the blobs from where they got the manifest: podman, skopeo, buildah and CRI-O do,
+    /// and a Docker Engine that was told this address. containerd asks elsewhere for each thing that it does not get.
     pub(super) const fn sticks(self) -> bool {
         matches!(self, Self::Prefix)
     }

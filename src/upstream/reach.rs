@@ -10,8 +10,8 @@ use crate::oci::RegistryHost;
 use crate::token::TokenError;
 
 impl Upstream {
-    /// Connects to hosts that were of no use some time ago, and to what they led to, beside whatever is asked now. One that
-    /// takes connections has to say what it asks of its clients, too.
+    /// Connects to hosts that were of no use some time ago, and to what they led to, beside whatever is asked now. One
+    /// that takes connections has to say what it asks of its clients, too.
     pub(super) fn try_hosts_that_are_due(&self) {
         while let Some((host, behind)) = self.hosts.due() {
             let (hosts, client) = (Arc::clone(&self.hosts), self.parts.client.clone());

@@ -1,7 +1,8 @@
 //! The Object Storage Service as far as blobs need it: presigned `GET`, ranges, and the refusals people trip over.
 //!
 //! Objects are the blobs of the registry's store, named `docker/registry/v2/blobs/sha256/<2 hex>/<64 hex>/data` (or with
-//! `sha512` and its 128 hex); an answer is a slice of the one copy in memory. The host is not signed, so any host form of a bucket works.
+//! `sha512` and its 128 hex); an answer is a slice of the one copy in memory. The host is not signed, so any host form of
+//! a bucket works.
 
 mod range;
 pub(crate) mod signature;
