@@ -28,7 +28,10 @@ pub(crate) fn lines(runs: usize) -> Vec<String> {
     let mut lines = vec![
         format!("{cores} cores, {}, {}", processor(), kernel()),
         format!("load average before: {}", load()),
-        format!("medians of {runs} runs, both sides in turns; the simulated cloud shares the cores"),
+        format!(
+            "medians of {runs} runs (a local whole pull: of more; the first byte: of the blobs of one), both sides in turns; \
+             memory: the most of one watch; the simulated cloud shares the cores"
+        ),
     ];
     lines.extend(PROGRAMS.iter().map(|(name, arguments)| {
         let version = version(name, arguments).unwrap_or_else(|| "not installed".to_owned());

@@ -14,8 +14,8 @@ use crate::table::{Bar, Row};
 
 const REPOSITORY: &str = "team/growth";
 
-/// Instances, few and many.
-const INSTANCES: [usize; 2] = [1, 200];
+/// Instances, many.
+const INSTANCES: usize = 200;
 
 /// Repositories of one instance, in the end.
 const REPOSITORIES: usize = 10_000;
@@ -33,72 +33,90 @@ const NEW: usize = 1_000;
 const FLAT: f64 = 1.15;
 
 /// Asks the daemon with few and with many.
-pub(crate) async fn measure() -> Vec<Row> {
+pub(crate) async fn measure(runs: usize) -> Vec<Row> {
     let image = ImageBuilder::new().single_platform().layers([Layer::random(1024, 1)]).build();
-    let mut instances = Vec::new();
-    for count in INSTANCES {
-        instances.push(with_instances(count, &image).await);
-    }
-    let mut repositories = with_repositories(&image).await;
-    let warm = |what: &str, figures: &[f64]| {
-        let what = format!("processor time of a warm manifest by digest, {what}, us");
-        Row::over(what, figures[1], vec![("with 1", figures[0])], Bar::AtMost(FLAT))
-    };
-    let new = repositories.split_off(2);
-    vec![
-        warm("200 instances", &instances),
-        warm("10,000 repositories", &repositories),
-        Row::over(
-            "processor time of a first pull from a repository, the last 1,000 of 10,000, us",
-            new[1],
-            vec![("the first 1,000", new[0])],
-            Bar::AtMost(FLAT),
-        ),
-    ]
+    let mut rows = vec![instances(runs, &image).await];
+    rows.extend(repositories(runs, &image).await);
+    rows
 }
 
-/// Microseconds of a warm request while the daemon serves so many instances, and each of them is asked.
-async fn with_instances(count: usize, image: &Image) -> f64 {
-    let cloud = CloudSim::start().await.expect("the simulated cloud");
-    let mut domains = vec![DOMAIN.to_owned()];
-    for number in 1..count {
-        let id = format!("cri-growth{number:010}");
-        let instance = Instance::new(&id, &format!("growth-{number}"), setup::REGION, setup::ACCOUNT_B);
-        domains.push(instance.vpc_domain());
-        cloud.add_instance(instance);
+/// A daemon, and what it is asked for.
+struct Asked {
+    node: Node,
+    paths: Vec<String>,
+}
+
+/// One instance with as many manifests as two hundred have, so that only the instances differ.
+async fn instances(runs: usize, image: &Image) -> Row {
+    let repositories: Vec<_> = (0..INSTANCES).map(|number| format!("{REPOSITORY}-{number}")).collect();
+    let one = asked(&[DOMAIN.to_owned()], &repositories, image).await;
+    let many = asked(&domains(), &repositories[..1], image).await;
+    let (mut with_one, mut with_many) = (Vec::new(), Vec::new());
+    for _ in 0..runs {
+        with_one.push(ask(&one.node, &one.paths, REQUESTS, image).await);
+        with_many.push(ask(&many.node, &many.paths, REQUESTS, image).await);
     }
-    for domain in &domains {
-        cloud.push(domain, REPOSITORY, "v1", image).expect("pushed");
+    eprintln!("a warm manifest: {with_one:.1?} us with 1 instance, {with_many:.1?} us with {INSTANCES}");
+    let what =
+        format!("processor time of a warm manifest by digest, {INSTANCES} of them, each of its own instance, us");
+    Row::of_runs(what, &with_many, &[("all of 1 instance", with_one)], Bar::AtMost(FLAT))
+}
+
+/// The domains of that many instances.
+fn domains() -> Vec<String> {
+    let others = (1..INSTANCES).map(|number| instance(number).vpc_domain());
+    std::iter::once(DOMAIN.to_owned()).chain(others).collect()
+}
+
+fn instance(number: usize) -> Instance {
+    Instance::new(&format!("cri-growth{number:010}"), &format!("growth-{number}"), setup::REGION, setup::ACCOUNT_B)
+}
+
+/// A daemon that has been asked once for the manifest in each repository of each domain.
+async fn asked(domains: &[String], repositories: &[String], image: &Image) -> Asked {
+    let cloud = CloudSim::start().await.expect("the simulated cloud");
+    (1..domains.len()).for_each(|number| cloud.add_instance(instance(number)));
+    let everywhere = domains.iter().flat_map(|domain| repositories.iter().map(move |repository| (domain, repository)));
+    let mut paths = Vec::new();
+    for (domain, repository) in everywhere {
+        cloud.push(domain, repository, "v1", image).expect("pushed");
+        paths.push(format!("/v2/{repository}/manifests/{}?ns={domain}", image.digest));
     }
     let node = Node::around(cloud, Pace::default(), |config| config).await;
-    let paths: Vec<_> =
-        domains.iter().map(|domain| format!("/v2/{REPOSITORY}/manifests/{}?ns={domain}", image.digest)).collect();
     ask(&node, &paths, paths.len(), image).await;
-    let cost = ask(&node, &paths, REQUESTS, image).await;
-    eprintln!("{count} instances: {cost:.1} us for a warm manifest");
-    cost
+    Asked { node, paths }
 }
 
-/// Microseconds: a warm request with one repository known, with all; a first pull among the first, among the last.
-async fn with_repositories(image: &Image) -> Vec<f64> {
-    let cloud = CloudSim::start().await.expect("the simulated cloud");
-    let many = REPOSITORIES;
-    let repositories: Vec<_> = (0..many).map(|number| format!("team/growth-{number}")).collect();
-    for repository in &repositories {
-        cloud.push(setup::INSTANCE, repository, "v1", image).expect("pushed");
+/// Two daemons: one knows a repository, and the other all; a first pull among the first, and among the last.
+async fn repositories(runs: usize, image: &Image) -> [Row; 2] {
+    let repositories: Vec<_> = (0..REPOSITORIES).map(|number| format!("{REPOSITORY}-{number}")).collect();
+    let one = asked(&[DOMAIN.to_owned()], &repositories[..1], image).await;
+    let all = asked(&[DOMAIN.to_owned()], &repositories[..1], image).await;
+    for repository in &repositories[1..] {
+        all.node.cloud.push(setup::INSTANCE, repository, "v1", image).expect("pushed");
     }
-    let node = Node::around(cloud, Pace::default(), |config| config).await;
-    let path = |repository: &String, reference: &str| format!("/v2/{repository}/manifests/{reference}?ns={DOMAIN}");
-    let by_tag: Vec<_> = repositories.iter().map(|repository| path(repository, "v1")).collect();
-    let warm = [path(&repositories[0], &image.digest)];
-    ask(&node, &warm, 1, image).await;
-    let one = ask(&node, &warm, REQUESTS, image).await;
-    let first = ask(&node, &by_tag[..NEW], NEW, image).await;
-    ask(&node, &by_tag[NEW..many - NEW], many - 2 * NEW, image).await;
-    let last = ask(&node, &by_tag[many - NEW..], NEW, image).await;
-    let all = ask(&node, &warm, REQUESTS, image).await;
-    eprintln!("{many} repositories: warm {one:.1} us, then {all:.1} us; new {first:.0} us, then {last:.0} us");
-    vec![one, all, first, last]
+    let path = |repository: &String| format!("/v2/{repository}/manifests/v1?ns={DOMAIN}");
+    let by_tag: Vec<_> = repositories.iter().map(path).collect();
+    let mut new = Vec::new();
+    // The first group and the last are what is compared; those between make them far apart.
+    for group in by_tag.chunks(NEW) {
+        new.push(ask(&all.node, group, NEW, image).await);
+    }
+    let (mut with_one, mut with_all) = (Vec::new(), Vec::new());
+    for _ in 0..runs {
+        with_one.push(ask(&one.node, &one.paths, REQUESTS, image).await);
+        with_all.push(ask(&all.node, &all.paths, REQUESTS, image).await);
+    }
+    eprintln!(
+        "a warm manifest: {with_one:.1?} us with 1 repository known, {with_all:.1?} us with {REPOSITORIES}; \
+         first pulls {new:.0?} us"
+    );
+    let warm = format!("processor time of a warm manifest by digest, {REPOSITORIES} repositories known, us");
+    let first = format!("processor time of a first pull from a repository, the last {NEW} of {REPOSITORIES}, us");
+    [
+        Row::of_runs(warm, &with_all, &[("1 repository known", with_one)], Bar::AtMost(FLAT)),
+        Row::over(first, new[new.len() - 1], vec![("the first of them", new[0])], Bar::AtMost(FLAT)),
+    ]
 }
 
 /// Asks for `count` manifests, going round the paths on one connection; microseconds of processor time for each.

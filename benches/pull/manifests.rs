@@ -3,7 +3,9 @@
 //! By digest nothing has to be asked upstream: the daemon's memory against nginx with `proxy_cache`. By tag the registry is
 //! always asked, over TLS: the daemon against nginx with `proxy_pass` and kept connections. A simulated registry that
 //! verifies a signature for each request would be what is measured there, so the registry is an nginx of its own that
-//! answers from files; only the way to a bearer goes to the simulated cloud.
+//! answers from files; only the way to a bearer goes to the simulated cloud. One tag is asked for by all connections, as when a
+//! node starts many pods of one image: for those that ask at the same moment the daemon makes one request, which nginx does
+//! not. Many tags in turn show what a request costs that nobody shares.
 
 use std::fmt::Display;
 use std::fs;
@@ -18,7 +20,7 @@ use crate::conditions::installed;
 use crate::node::Node;
 use crate::part::LeftOut;
 use crate::peers::{Load, Peer, wrk};
-use crate::support::{DOMAIN, median, processor_seconds};
+use crate::support::{DOMAIN, processor_seconds};
 use crate::table::{Bar, Row};
 
 const REPOSITORY: &str = "team/small";
@@ -28,6 +30,12 @@ const LAYERS: u64 = 9;
 
 /// Connections that ask at once.
 const CONNECTIONS: usize = 32;
+
+/// Tags of the repository, each of the same image.
+const TAGS: usize = 256;
+
+/// Files an nginx keeps open: all there are.
+const OPEN_FILES: usize = TAGS + 64;
 
 /// Seconds of one run: long enough for some hundred thousand requests.
 const SECONDS: u64 = 3;
@@ -52,36 +60,44 @@ pub(crate) async fn measure(runs: usize) -> Result<Vec<Row>, LeftOut> {
 
     let size = image.manifests[0].1.bytes.len();
     let path = |reference: &str| format!("/v2/{REPOSITORY}/manifests/{reference}?ns={DOMAIN}");
-    let ways = [("by digest", path(&image.digest)), ("by tag", path("v1"))];
+    let tags: Vec<_> = tags().map(|tag| path(&tag)).collect();
+    let ways = [("by digest", vec![path(&image.digest)]), ("by tag", vec![path("v0")]), ("by many tags", tags.clone())];
     let daemon_spent = || processor_seconds(node.daemon.pid());
     let nginx_spent = || proxy.processor_seconds();
     let mut logged = Vec::new();
-    for (_, path) in &ways {
-        let url = format!("http://{}{path}", node.daemon.listen);
-        logged.push(ask(&url, &[], "daemon as it comes", &daemon_spent).await);
+    for (_, paths) in &ways {
+        let url = format!("http://{}", node.daemon.listen);
+        logged.push(ask(&url, paths, &[], "daemon as it comes", &daemon_spent).await);
     }
     // Nothing else here writes a line for each request.
     node.configure_more("log: {level: warn}\n").await;
     let mut rows = Vec::new();
-    for ((way, path), logged) in ways.iter().zip(logged) {
+    for ((way, paths), logged) in ways.iter().zip(logged) {
         let (mut daemon, mut nginx) = (Vec::new(), Vec::new());
+        let upstream = node.asked_registry().await;
         for _ in 0..runs {
-            daemon.push(ask(&format!("http://{}{path}", node.daemon.listen), &[], "daemon", &daemon_spent).await);
-            nginx.push(ask(&format!("http://{}{path}", proxy.listen), &[], "nginx", &nginx_spent).await);
+            daemon.push(ask(&format!("http://{}", node.daemon.listen), paths, &[], "daemon", &daemon_spent).await);
+            nginx.push(ask(&format!("http://{}", proxy.listen), paths, &[], "nginx", &nginx_spent).await);
         }
         rows.extend(compared(&format!("manifest of {size} bytes {way}"), &daemon, &nginx));
+        let asked: f64 = daemon.iter().map(|asked| asked.load.requests).sum();
+        let each = (node.asked_registry().await - upstream) / asked;
+        rows.push(Row::alone(format!("the same {way}, requests to the registry for each"), each, Bar::None));
         let what = format!("the same {way} with the audit log, requests a second");
         rows.push(Row { judged: None, ..Row::alone(what, logged.load.per_second, Bar::None) });
     }
     let headers = [format!("Host: {DOMAIN}"), format!("Authorization: Bearer {}", bearer(&node.cloud))];
-    let ceiling = ask(&format!("https://{}{}", registry.listen, path("v1")), &headers, "registry itself", &|| {
-        registry.processor_seconds()
-    })
-    .await;
-    if let Some(by_tag) = rows.iter_mut().find(|row| row.what.contains("by tag, requests")) {
+    let url = format!("https://{}", registry.listen);
+    let ceiling = ask(&url, &tags, &headers, "registry itself", &|| registry.processor_seconds()).await;
+    if let Some(by_tag) = rows.iter_mut().find(|row| row.what.contains("by many tags, requests a second")) {
         by_tag.beside.push(("the registry itself", ceiling.load.per_second));
     }
     Ok(rows)
+}
+
+/// So many that no two connections ask for the same one at the same moment.
+fn tags() -> impl Iterator<Item = String> {
+    (0..TAGS).map(|number| format!("v{number}"))
 }
 
 /// What wrk found, and microseconds of processor time for each request in whoever was asked.
@@ -91,9 +107,9 @@ struct Asked {
 }
 
 fn compared(what: &str, daemon: &[Asked], nginx: &[Asked]) -> [Row; 4] {
-    let middle = |asked: &[Asked], pick: fn(&Asked) -> f64| median(asked.iter().map(pick).collect());
     let row = |unit: &str, pick: fn(&Asked) -> f64, bar: Bar| {
-        Row::over(format!("{what}, {unit}"), middle(daemon, pick), vec![("nginx", middle(nginx, pick))], bar)
+        let figures = |asked: &[Asked]| asked.iter().map(pick).collect::<Vec<_>>();
+        Row::of_runs(format!("{what}, {unit}"), &figures(daemon), &[("nginx", figures(nginx))], bar)
     };
     [
         row("requests a second", |asked| asked.load.per_second, Bar::AtLeast(1.0)),
@@ -103,9 +119,9 @@ fn compared(what: &str, daemon: &[Asked], nginx: &[Asked]) -> [Row; 4] {
     ]
 }
 
-async fn ask(url: &str, headers: &[String], who: &str, spent: &dyn Fn() -> f64) -> Asked {
+async fn ask(url: &str, paths: &[String], headers: &[String], who: &str, spent: &dyn Fn() -> f64) -> Asked {
     let before = spent();
-    let load = wrk(url, headers, CONNECTIONS, SECONDS).await;
+    let load = wrk(url, paths, headers, CONNECTIONS, SECONDS).await;
     let Load { requests, per_second, median, p99 } = load;
     let spent = (spent() - before) * 1e6 / requests;
     eprintln!(
@@ -125,13 +141,13 @@ async fn registry(cloud: &CloudSim, image: &Image) -> Result<Peer, LeftOut> {
     Peer::nginx(CORES, |listen, directory| {
         let manifests = Path::new(directory).join("v2").join(REPOSITORY).join("manifests");
         fs::create_dir_all(&manifests).expect("a directory");
-        for reference in [digest.as_str(), "v1"] {
+        for reference in tags().chain([digest.clone()]) {
             fs::write(manifests.join(reference), &manifest.bytes).expect("a manifest");
         }
         fs::write(format!("{directory}/certificate"), certificate).expect("a certificate");
         fs::write(format!("{directory}/key"), key).expect("a key");
         format!(
-            "open_file_cache max=100;\nserver {{ listen {listen} ssl http2; ssl_certificate {directory}/certificate;\n\
+            "open_file_cache max={OPEN_FILES};\nserver {{ listen {listen} ssl http2; ssl_certificate {directory}/certificate;\n\
              ssl_certificate_key {directory}/key; ssl_protocols TLSv1.2 TLSv1.3; root {directory}; default_type {};\n\
              error_page 418 = @simulated;\n\
              location / {{ if ($http_authorization = '') {{ return 418; }}\n\
@@ -156,7 +172,7 @@ async fn proxy(cloud: &CloudSim, registry: &Peer) -> Result<Peer, LeftOut> {
              proxy_ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;"
         );
         format!(
-            "open_file_cache max=100;\nproxy_cache_path {directory}/cache keys_zone=manifests:1m;\n\
+            "open_file_cache max={OPEN_FILES};\nproxy_cache_path {directory}/cache keys_zone=manifests:1m;\n\
              upstream registry {{ server {registry}; keepalive 64; keepalive_requests 1000000000; }}\n\
              server {{ listen {listen};\n\
              location ~ /manifests/sha256: {{ proxy_cache manifests; proxy_cache_valid 200 1h; {pass} }}\n\

@@ -72,10 +72,21 @@ impl Node {
 
     /// When the configuration in use was read, as the daemon's metrics have it.
     async fn reloads(&self) -> Option<String> {
-        let url = format!("http://{}/metrics", self.daemon.admin);
-        let text = String::from_utf8(self.read(&url).await).expect("text");
+        let text = self.metrics().await;
         let line = text.lines().find(|line| line.starts_with("acr_pull_proxy_config_reload_timestamp_seconds"));
         line.map(str::to_owned)
+    }
+
+    /// How often the daemon has asked the registry so far, by its metrics.
+    pub(crate) async fn asked_registry(&self) -> f64 {
+        let text = self.metrics().await;
+        let lines = text.lines().filter(|line| line.starts_with("acr_pull_proxy_upstream_requests_total{"));
+        let registry = lines.filter(|line| line.contains(r#"target="registry""#));
+        registry.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+    }
+
+    async fn metrics(&self) -> String {
+        String::from_utf8(self.read(&format!("http://{}/metrics", self.daemon.admin)).await).expect("text")
     }
 
     /// Pulls an image through the daemon, one request after the other.

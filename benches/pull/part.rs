@@ -88,7 +88,7 @@ impl Part {
             Self::Manifests => manifests::measure(how.runs).await,
             Self::Memory => Ok(resident::measure().await),
             Self::FirstByte => Ok(first_byte::measure().await),
-            Self::Growth => Ok(growth::measure().await),
+            Self::Growth => Ok(growth::measure(how.runs).await),
         }
     }
 }

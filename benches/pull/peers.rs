@@ -153,17 +153,19 @@ pub(crate) struct Load {
     pub(crate) p99: f64,
 }
 
-/// Asks for one URL again and again over `connections`, for `seconds`.
-pub(crate) async fn wrk(url: &str, headers: &[String], connections: usize, seconds: u64) -> Load {
+/// Asks for the paths in turn, again and again, over `connections`, for `seconds`.
+pub(crate) async fn wrk(base: &str, paths: &[String], headers: &[String], connections: usize, seconds: u64) -> Load {
+    let script = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(&script, in_turn(paths)).expect("a script");
     let mut command = tokio::process::Command::new("wrk");
     let (connections, seconds) = (connections.to_string(), seconds.to_string());
-    command.args(["--latency", "-t1", "-c", &connections, "-d", &seconds]);
+    command.args(["--latency", "-t1", "-c", &connections, "-d", &seconds, "-s"]).arg(script.path());
     headers.iter().for_each(|header| {
         command.args(["-H", header]);
     });
-    let output = command.arg(url).output().await.expect("wrk runs");
+    let output = command.arg(base).output().await.expect("wrk runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(!text.contains("Non-2xx") && !text.contains("Socket errors"), "{url}: {text}");
+    assert!(!text.contains("Non-2xx") && !text.contains("Socket errors"), "{base}: {text}");
     let after = |name: &str| {
         let found = text.lines().find_map(|line| line.trim().strip_prefix(name));
         found.unwrap_or_else(|| panic!("no {name} in {text}")).trim().to_owned()
@@ -175,6 +177,17 @@ pub(crate) async fn wrk(url: &str, headers: &[String], connections: usize, secon
         median: milliseconds(&after("50%")),
         p99: milliseconds(&after("99%")),
     }
+}
+
+/// What makes wrk go round the paths. The requests are made beforehand, so that they cost the same for few and for many.
+fn in_turn(paths: &[String]) -> String {
+    let paths: Vec<_> = paths.iter().map(|path| format!("{path:?}")).collect();
+    format!(
+        "local paths = {{ {} }}\nlocal requests, turn = {{}}, 0\n\
+         init = function() for at, path in ipairs(paths) do requests[at] = wrk.format('GET', path) end end\n\
+         request = function() turn = turn % #requests + 1; return requests[turn] end\n",
+        paths.join(", ")
+    )
 }
 
 /// `1.25ms`, `830.00us`, `1.02s`.

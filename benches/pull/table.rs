@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::part::{LeftOut, Part};
+use crate::support::median;
 
 /// What a figure is held against.
 #[derive(Debug, Clone, Copy)]
@@ -28,19 +29,39 @@ pub(crate) struct Row {
     pub(crate) beside: Vec<(&'static str, f64)>,
     /// What is compared: a ratio, or the daemon's own figure.
     pub(crate) judged: Option<f64>,
+    /// The least and the greatest ratio of a run, where runs were taken in turns.
+    pub(crate) spread: Option<(f64, f64)>,
     pub(crate) bar: Bar,
 }
 
 impl Row {
     /// The daemon's figure alone, held against a bar of its own.
     pub(crate) fn alone(what: impl Into<String>, daemon: f64, bar: Bar) -> Self {
-        Self { what: what.into(), daemon, beside: Vec::new(), judged: Some(daemon), bar }
+        Self { what: what.into(), daemon, beside: Vec::new(), judged: Some(daemon), spread: None, bar }
+    }
+
+    /// Runs that were taken in turns: the medians stand in the row, and what is judged is the median of the ratios, run by
+    /// run, to the first of those beside it. What slows both sides of a run is not in a ratio.
+    pub(crate) fn of_runs(
+        what: impl Into<String>,
+        daemon: &[f64],
+        beside: &[(&'static str, Vec<f64>)],
+        bar: Bar,
+    ) -> Self {
+        let mut ratios: Vec<_> = beside.first().map_or_else(Vec::new, |(_, other)| {
+            daemon.iter().zip(other).map(|(daemon, other)| daemon / other).collect()
+        });
+        ratios.sort_by(f64::total_cmp);
+        let spread = ratios.first().copied().zip(ratios.last().copied());
+        let judged = spread.map(|_| median(ratios));
+        let beside = beside.iter().map(|(name, figures)| (*name, median(figures.clone()))).collect();
+        Self { what: what.into(), daemon: median(daemon.to_vec()), beside, judged, spread, bar }
     }
 
     /// The daemon's figure over the first of those beside it.
     pub(crate) fn over(what: impl Into<String>, daemon: f64, beside: Vec<(&'static str, f64)>, bar: Bar) -> Self {
         let judged = beside.first().map(|(_, other)| daemon / other);
-        Self { what: what.into(), daemon, beside, judged, bar }
+        Self { what: what.into(), daemon, beside, judged, spread: None, bar }
     }
 
     fn verdict(&self) -> Option<bool> {
@@ -64,7 +85,8 @@ impl Row {
             Some(false) => "NOT MET",
             None => "",
         };
-        let judged = self.judged.map(short).unwrap_or_default();
+        let spread = self.spread.map(|(least, most)| format!(" ({} to {})", short(least), short(most)));
+        let judged = self.judged.map(short).unwrap_or_default() + &spread.unwrap_or_default();
         [self.what.clone(), short(self.daemon), beside.join(", "), judged, format!("{bar} {verdict}").trim().to_owned()]
     }
 }
@@ -126,7 +148,7 @@ fn data(part: Part, row: &Row) -> Value {
     };
     json!({
         "part": part.name(), "what": row.what, "daemon": row.daemon, "beside": beside, "judged": row.judged,
-        "bar": bar, "barIsLeast": at_least, "met": row.verdict(),
+        "spread": row.spread, "bar": bar, "barIsLeast": at_least, "met": row.verdict(),
     })
 }
 
