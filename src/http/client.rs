@@ -176,11 +176,24 @@ impl Client {
     /// Opens connections to `origin` ahead of need, so that `wanted` lie ready beside those that are in use; needs a
     /// runtime. What stands in the way is left to the request that will meet it.
     pub fn warm(&self, origin: &Origin, wanted: usize) {
-        if matches!(&self.pool, Pool::Forward(forward) if forward.is_used()) {
+        if self.is_proxied() {
             return;
         }
         let Ok(uri) = http::Uri::try_from(format!("{origin}/")) else { return };
         self.connector.warm(&uri, wanted);
+    }
+
+    /// Whether requests go through the forward proxy now.
+    #[must_use]
+    pub fn is_proxied(&self) -> bool {
+        matches!(&self.pool, Pool::Forward(forward) if forward.is_used())
+    }
+
+    /// Leaves the forward proxy alone for a while, since it gave other bytes than the bucket has.
+    pub fn distrust_proxy(&self) {
+        if let Pool::Forward(forward) = &self.pool {
+            forward.distrust();
+        }
     }
 
     /// Closes connections that have lain idle too long. For a client of [`Client::http1_only`], whose connections have no

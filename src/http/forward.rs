@@ -6,8 +6,9 @@
 //! proxy that only tunnels has nothing to share. The proxy is handed a signed URL, which opens one blob for some minutes,
 //! and never a credential: requests with `Authorization` are none of its.
 //!
-//! Whatever goes wrong at the proxy, the request is made directly, and the proxy is left alone for a while. What the
-//! bucket itself refuses is asked of the bucket, whose word counts.
+//! Whatever goes wrong at the proxy, the request is made directly, and the proxy is left alone for a while; for longer
+//! where its readers find that it gave other bytes than the bucket has. What the bucket itself refuses is asked of the
+//! bucket, whose word counts.
 
 mod body;
 mod judge;
@@ -36,6 +37,10 @@ const ANSWER_TIME: Duration = Duration::from_secs(4);
 /// How long a proxy that failed is left alone: an agent that restarts is back by then, and one that is gone costs a
 /// refused connection twice a minute.
 const REST: Duration = Duration::from_secs(30);
+
+/// How long a proxy is left alone that gave wrong bytes: what it has stored stays wrong until somebody looks after it, and
+/// each blob of it costs a pull.
+const DISTRUST: Duration = Duration::from_mins(5);
 
 /// Tells a dfdaemon that this request is to be shared, whatever its rules say.
 const USE_P2P: &str = "x-dragonfly-use-p2p";
@@ -76,6 +81,11 @@ impl Forward {
     /// Whether the next request would go to the proxy.
     pub(super) fn is_used(&self) -> bool {
         !self.proxy.rests()
+    }
+
+    /// It gave bytes that are not those of the bucket.
+    pub(super) fn distrust(&self) {
+        self.proxy.rest_for(DISTRUST, "it gave bytes of another digest");
     }
 
     /// Closes connections of both kinds that have lain idle too long.
@@ -136,16 +146,23 @@ impl Proxy {
 
     /// It failed.
     fn rest(&self, why: &str) {
-        let mut until = self.rests_until();
-        // Requests that fail together are one failure.
-        if !until.is_some_and(|until| Instant::now() < until) {
-            tracing::warn!(proxy = %self.origin, why, for_ = ?REST, "the blob proxy failed; blobs come directly");
-        }
-        *until = Some(Instant::now() + REST);
+        self.rest_for(REST, why);
     }
 
+    fn rest_for(&self, length: Duration, why: &str) {
+        let mut until = self.rests_until();
+        let (now, before) = (Instant::now(), *until);
+        // Requests that fail together are one failure.
+        if before.is_none_or(|before| before <= now) || length > REST {
+            tracing::warn!(proxy = %self.origin, why, for_ = ?length, "the blob proxy failed; blobs come directly");
+        }
+        *until = before.max(Some(now + length));
+    }
+
+    /// It did its work. A request that was made before it failed says nothing of what it does now.
     fn works(&self) {
-        if self.rests_until().take().is_some() {
+        let rest = self.rests_until().take_if(|until| *until <= Instant::now());
+        if rest.is_some() {
             tracing::info!(proxy = %self.origin, "the blob proxy works again");
         }
     }

@@ -1,5 +1,8 @@
 //! The one reader of `/v2/…` paths and of containerd's `ns`.
 //!
+//! A host in front of `/v2/` says what `ns` says: containerd and nerdctl put the path of a mirror there, where BuildKit puts
+//! it behind.
+//!
 //! A request is parsed completely or refused: what comes out names things by types that cannot leave their place in a
 //! path. The endpoints are the pull side of the OCI distribution spec v1.1 (end-1, end-2, end-3, end-8a, end-8b, end-12).
 
@@ -17,13 +20,13 @@ const LONGEST_TARGET: usize = 4096;
 pub struct RegistryRequest {
     /// Whether only the head is wanted.
     pub head: bool,
-    /// containerd's `ns`: the registry that the image name names.
+    /// containerd's `ns`, or the host in front of `/v2/`: the registry that the image name names.
     pub namespace: Option<Namespace>,
     /// What is asked for.
     pub endpoint: Endpoint,
 }
 
-/// The value of `ns`.
+/// The value of `ns`, or what stands in its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Namespace {
     /// A host; whether it is served is the routing table's to say.
@@ -123,8 +126,11 @@ impl RegistryRequest {
         if path.len() + query.map_or(0, str::len) > LONGEST_TARGET {
             return Err(RequestError::TooLong);
         }
-        let segments = segments(path)?;
-        let query = Query::parse(query.unwrap_or_default())?;
+        let (front, segments) = segments(path)?;
+        let mut query = Query::parse(query.unwrap_or_default())?;
+        if let Some(host) = front {
+            query.name(Namespace::Host(host));
+        }
         let endpoint = endpoint(&segments, &query)?;
         let only_get = matches!(endpoint, Endpoint::Repository { resource: Resource::Tags { .. }, .. });
         if head && only_get {
@@ -134,8 +140,8 @@ impl RegistryRequest {
     }
 }
 
-/// The decoded segments behind `/v2/`.
-fn segments(path: &str) -> Result<Vec<String>, RequestError> {
+/// The decoded segments behind `/v2/`, and the host in front of it.
+fn segments(path: &str) -> Result<(Option<RegistryHost>, Vec<String>), RequestError> {
     let mut segments = Vec::new();
     for raw in path.split('/').skip(1) {
         let segment = decode(raw).ok_or(RequestError::Encoding)?;
@@ -144,11 +150,24 @@ fn segments(path: &str) -> Result<Vec<String>, RequestError> {
         }
         segments.push(segment);
     }
-    if segments.first().is_none_or(|first| first != "v2") {
+    let is_base = |segment: Option<&String>| segment.is_some_and(|segment| segment == "v2");
+    let front = match segments.first() {
+        Some(first) if looks_like_host(first) && is_base(segments.get(1)) => RegistryHost::parse(first).ok(),
+        _ => None,
+    };
+    if front.is_some() {
+        segments.remove(0);
+    }
+    if !is_base(segments.first()) {
         return Err(RequestError::Endpoint);
     }
     segments.remove(0);
-    Ok(segments)
+    Ok((front, segments))
+}
+
+/// Image names tell a host from a first component by its dot or port.
+fn looks_like_host(component: &str) -> bool {
+    component.contains(['.', ':'])
 }
 
 fn endpoint(segments: &[String], query: &Query) -> Result<Endpoint, RequestError> {
@@ -175,8 +194,7 @@ impl Name {
     fn read(components: &[&str]) -> Result<Self, RequestError> {
         let whole = RepositoryName::parse(&components.join("/")).ok();
         let prefixed = match components {
-            // Image names tell a host from a first component by its dot or port.
-            [first, rest @ ..] if first.contains(['.', ':']) => {
+            [first, rest @ ..] if looks_like_host(first) => {
                 RegistryHost::parse(first).ok().zip(RepositoryName::parse(&rest.join("/")).ok())
             }
             _ => None,
@@ -202,15 +220,18 @@ impl<'a> Query<'a> {
             let key = decode(key).ok_or(RequestError::Encoding)?;
             let decoded = decode(value).ok_or(RequestError::Encoding)?;
             if key == "ns" {
-                let namespace = RegistryHost::parse(&decoded).map_or(Namespace::Foreign, Namespace::Host);
-                // Two different answers to "which registry" are none.
-                let unclear = query.namespace.as_ref().is_some_and(|earlier| *earlier != namespace);
-                query.namespace = Some(if unclear { Namespace::Foreign } else { namespace });
+                query.name(RegistryHost::parse(&decoded).map_or(Namespace::Foreign, Namespace::Host));
             } else {
                 query.pairs.push((key, value));
             }
         }
         Ok(query)
+    }
+
+    /// Takes note of one answer to "which registry". Two different ones are none.
+    fn name(&mut self, namespace: Namespace) {
+        let unclear = self.namespace.as_ref().is_some_and(|earlier| *earlier != namespace);
+        self.namespace = Some(if unclear { Namespace::Foreign } else { namespace });
     }
 
     /// The pairs with these keys, values as they were written.

@@ -89,7 +89,7 @@ impl Handler {
                 if (kind, only_head) == (Kind::Blob, false) {
                     subject.hold_stream(self.gate.stream().await?);
                 }
-                let pull = Pull { place, resource, head: only_head, headers: head.headers };
+                let pull = Pull { place, resource, head: only_head, sticks: face.sticks(), headers: head.headers };
                 let response = upstream.pull(&pull).await?;
                 Ok(dress(response, &pull.place, face))
             }

@@ -16,6 +16,10 @@ pub(super) fn rewrite(link: &HeaderValue, place: &Place, face: Face) -> Option<H
     }
     let query = target.split_once('?').map_or("", |(_, query)| query);
     let mut pairs: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("ns=")).collect();
+    // A page without a tag is followed by itself, for ever (distribution spec, "Listing Tags": none has a link).
+    if pairs.contains(&"n=0") {
+        return None;
+    }
     let namespace = format!("ns={}", place.host.as_str().replace(':', "%3A"));
     let prefix = match face {
         Face::Prefix => format!("{}/", place.host),
@@ -58,6 +62,7 @@ mod tests {
             "nonsense",
             r#"<https://other.test/?n=2>; rel="prev", <https://other.test/?n=3>; rel="next""#,
             r#"<https://other.test/?n=<2>; rel="next""#,
+            r#"</v2/team/app/tags/list?last=&n=0>; rel="next""#,
         ] {
             assert!(rewrite(&HeaderValue::from_static(value), &place, Face::Host).is_none(), "{value}");
         }

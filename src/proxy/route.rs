@@ -93,6 +93,14 @@ pub(super) enum Face {
     Prefix,
 }
 
+impl Face {
+    /// Whether clients that come so take the blobs from where they got the manifest: podman, skopeo, buildah and CRI-O do,
+    /// and a Docker Engine that was told this address. containerd asks elsewhere for each thing that it does not get.
+    pub(super) const fn sticks(self) -> bool {
+        matches!(self, Self::Prefix)
+    }
+}
+
 /// No served domain is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("this registry is not served here")]

@@ -52,6 +52,10 @@ pub trait ProvideBearer: fmt::Debug + Send + Sync {
     /// `WWW-Authenticate` value that came with it. The next [`bearer`](Self::bearer) must not return the same one.
     fn refused(&self, host: &RegistryHost, scope: &Scope, bearer: &Bearer, challenge: Option<&str>);
 
+    /// Waits until `host` has said what it asks of its clients, if it has not before. No login is shown to anybody for
+    /// this.
+    fn challenged<'a>(&'a self, host: &'a RegistryHost) -> BoxFuture<'a, Result<(), Arc<TokenError>>>;
+
     /// Pulls from `host` are likely: what every bearer there needs is got ready, and a connection to where it is asked
     /// for. No login is shown to anybody for this. Needs a runtime.
     fn expect(&self, host: &RegistryHost);

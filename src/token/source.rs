@@ -223,6 +223,19 @@ impl ProvideBearer for TokenSource {
         Box::pin(async move { Ok(Arc::clone(&self.cell_of(host, scope).fetch_within(PATIENCE).await?.value)) })
     }
 
+    fn challenged<'a>(&'a self, host: &'a RegistryHost) -> BoxFuture<'a, Result<(), Arc<TokenError>>> {
+        Box::pin(async move {
+            let cell = self.challenge(host);
+            // What is known is no use of it that counts.
+            if cell.peek().is_some() {
+                return Ok(());
+            }
+            // The login is what will be needed next.
+            self.login.nudge();
+            cell.fetch().await.map(drop)
+        })
+    }
+
     fn refused(&self, host: &RegistryHost, scope: &Scope, bearer: &Bearer, challenge: Option<&str>) {
         let Some(asked) = self.bearers.find(&(host.clone(), scope.clone())) else { return };
         if let Some(held) = asked.peek().filter(|held| std::ptr::eq(&*held.value, bearer)) {
@@ -237,6 +250,7 @@ impl ProvideBearer for TokenSource {
             cell.refused(&known, Arc::new(TokenError::ChallengeChanged));
         }
     }
+
     fn expect(&self, host: &RegistryHost) {
         let (challenge, client) = (self.challenge(host), self.client.clone());
         tokio::spawn(async move {

@@ -16,6 +16,7 @@ use super::range::{ByteRange, RangeRequest};
 use super::readers::Reader;
 use super::respond::{as_range_of_all, from_memory, not_satisfiable, redirect, say_range};
 use super::send::Budget;
+use super::verified::verified;
 use super::{BlobMode, Pull, Upstream, UpstreamError, answer};
 use crate::http::Body;
 use crate::http::body::empty;
@@ -267,6 +268,12 @@ impl Upstream {
             }
         };
         answer.extensions_mut().insert(trail);
+        let is_all = whole.position == 0 && total == Some(whole.end) && whole.end > 0;
+        let body = if is_all && self.parts.blob_client.is_proxied() {
+            verified(body, digest, whole.end, &self.parts.blob_client)
+        } else {
+            body
+        };
         Ok(answer.map(|_| body))
     }
 }

@@ -1,7 +1,7 @@
 //! Which of several registry hosts is asked (`pullFrom`): the first that can be reached, remembered.
 //!
-//! A host that cannot be connected to, leads to a realm or bucket that cannot, or fails again and again, rests, and the
-//! next in order is asked. When its rest is over, connections to it and to what could not be reached are tried beside the
+//! A host that cannot be connected to, says nothing, leads to a realm or bucket that cannot, or fails again and again,
+//! rests, and the next in order is asked. When its rest is over, it and what could not be reached are tried beside the
 //! pulls, so that no pull is the one that finds out; a host that fails again soon rests twice as long. The hosts are those
 //! that the operator named, so a credential of the instance goes to none but its own.
 

@@ -79,6 +79,9 @@ impl Upstream {
             None => self.read_manifest(&pull.place, reference, &pull.headers, budget).await?,
         };
         self.follow_up(&pull.place, &manifest, pull.head);
+        if pull.sticks && !pull.head {
+            self.promise(&pull.place, &manifest).await?;
+        }
         let mut answer = Response::new(empty());
         *answer.status_mut() = manifest.status;
         answer.headers_mut().clone_from(&manifest.headers);
@@ -256,8 +259,17 @@ fn unexpected(host: &str, what: &'static str) -> UpstreamError {
 
 /// Whether the bytes are those that the digest names.
 pub(super) fn matches(expected: &Digest, bytes: &Bytes) -> bool {
-    let algorithm = if expected.as_str().starts_with("sha512:") { &digest::SHA512 } else { &digest::SHA256 };
-    let actual = hex(digest::digest(algorithm, bytes).as_ref());
+    names(expected, digest::digest(algorithm(expected), bytes))
+}
+
+/// What a digest is made with.
+pub(super) fn algorithm(of: &Digest) -> &'static digest::Algorithm {
+    if of.as_str().starts_with("sha512:") { &digest::SHA512 } else { &digest::SHA256 }
+}
+
+/// Whether that is the value of the digest.
+pub(super) fn names(expected: &Digest, actual: digest::Digest) -> bool {
+    let actual = hex(actual.as_ref());
     expected.as_str().split_once(':').is_some_and(|(_, wanted)| wanted == actual)
 }
 

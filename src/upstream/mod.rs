@@ -13,6 +13,7 @@ mod error;
 mod fetch;
 mod flight;
 mod head;
+mod hedge;
 mod hosts;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod invariants;
@@ -26,6 +27,7 @@ mod next;
 mod ordered;
 mod part;
 mod plan;
+mod promise;
 mod range;
 mod reach;
 mod readers;
@@ -36,6 +38,7 @@ mod retry;
 mod send;
 mod turn;
 mod verdict;
+mod verified;
 mod warm;
 mod width;
 
@@ -55,7 +58,7 @@ use self::locate::Found;
 use self::manifest::{Asked, Read};
 use self::memory::Key;
 pub use self::memory::{Memory, read_ahead};
-use self::next::Small;
+use self::next::Ahead;
 use self::readers::Readers;
 use self::send::Budget;
 pub use self::warm::{RENEWAL, likely_bucket};
@@ -140,7 +143,7 @@ pub struct Upstream {
     owner: u64,
     locating: Flights<(Key, Option<HeaderValue>), Result<Found, Arc<UpstreamError>>>,
     reading: Flights<Asked, Read>,
-    fetching: Flights<Key, Option<Small>>,
+    fetching: Flights<Key, Ahead>,
     readers: Arc<Readers>,
     /// How many connections the last blob was worth.
     learnt: Mutex<Option<Learnt>>,
@@ -177,6 +180,8 @@ pub struct Pull {
     pub resource: Resource,
     /// Whether only the head is wanted.
     pub head: bool,
+    /// Whether who is given a manifest here asks nobody else for the blobs.
+    pub sticks: bool,
     /// The headers of the client, all of them; what may travel is decided here.
     pub headers: HeaderMap,
 }

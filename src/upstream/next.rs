@@ -5,8 +5,8 @@
 //! fetched, and after a manifest the config and small layers, and the redirects of the others are resolved.
 //!
 //! This happens only after a client was given the manifest that names them, for the same repository and with the same
-//! bearer, and within the memory that blobs have. It never delays an answer, and what it fails at is left to the request
-//! that would have needed it.
+//! bearer, and within the memory that blobs have. It delays no answer (but see `promise`), and what it fails at is left to
+//! the request that would have needed it.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -22,14 +22,14 @@ use super::locate::Wanted;
 use super::manifest::{Manifest, matches};
 use super::memory::{EarlyReservation, Key, Memory};
 use super::send::Budget;
-use super::{BlobMode, Place, Upstream};
+use super::{BlobMode, Place, Upstream, UpstreamError};
 use crate::http::body::collect_limited;
 use crate::http::headers;
 use crate::oci::{Digest, Reference};
 use crate::telemetry::pulls::Trail;
 
 /// Blobs up to this size are fetched whole: configs, and layers that take no longer than a round trip or two.
-const SMALL: u64 = 512 * 1024;
+pub(super) const SMALL: u64 = 512 * 1024;
 /// How long a blob that nobody asks for is kept. A client asks within milliseconds, unless it has the blob already.
 const UNUSED: Duration = Duration::from_secs(10);
 /// How long what was fetched ahead for a manifest counts as done. Signed URLs live longer.
@@ -56,6 +56,9 @@ pub(super) struct Small {
     /// How it came here.
     pub(super) trail: Trail,
 }
+
+/// What came of a blob that was asked for ahead; where that says something of other blobs as well, why it did not come.
+pub(super) type Ahead = Result<Small, Option<Arc<UpstreamError>>>;
 
 /// What the bytes of a [`Small`] are made of.
 struct Held {
@@ -101,24 +104,20 @@ impl Upstream {
         futures_util::stream::iter(prepared).buffer_unordered(AT_ONCE).for_each(|()| async {}).await;
     }
 
-    async fn fetch_manifest(
+    pub(super) async fn fetch_manifest(
         self: &Arc<Self>,
         place: &Place,
         descriptor: &Descriptor,
-    ) -> Result<Arc<Manifest>, super::UpstreamError> {
+    ) -> Result<Arc<Manifest>, UpstreamError> {
         let reference = Reference::Digest(descriptor.digest.clone());
         self.read_manifest(place, &reference, &HeaderMap::new(), &Budget::start()).await
     }
 
     /// Fetches a small blob, or learns where a large one is.
     async fn prepare(self: &Arc<Self>, place: &Place, blob: Descriptor) {
-        let key = self.key(place, &blob.digest);
         if blob.size <= SMALL {
-            if self.parts.memory.small.find(&key).is_none() {
-                let (upstream, place) = (Arc::clone(self), place.clone());
-                let fetching = self.fetching.join(key, || async move { upstream.fetch_small(&place, &blob).await });
-                fetching.await;
-            }
+            // What does not come is left to the request that needs it.
+            self.small(place, blob).await.ok();
             return;
         }
         let located = self.locate(place, &blob.digest, Wanted::of(None), &Budget::start()).await;
@@ -127,21 +126,37 @@ impl Upstream {
         }
     }
 
-    async fn fetch_small(self: Arc<Self>, place: &Place, blob: &Descriptor) -> Option<Small> {
-        let reserved = self.parts.memory.reserve_early(blob.size)?;
-        let size = usize::try_from(blob.size).ok()?;
-        let opened = self.open(place, &blob.digest, Wanted::of(None), &Budget::start()).await.ok()?;
+    /// A small blob, from memory or from where it is.
+    pub(super) async fn small(self: &Arc<Self>, place: &Place, blob: Descriptor) -> Ahead {
+        let key = self.key(place, &blob.digest);
+        if let Some(small) = self.parts.memory.small.find(&key) {
+            return Ok(small);
+        }
+        let (upstream, place) = (Arc::clone(self), place.clone());
+        self.fetching.join(key, || async move { upstream.fetch_small(&place, &blob).await }).await
+    }
+
+    async fn fetch_small(self: Arc<Self>, place: &Place, blob: &Descriptor) -> Ahead {
+        let reserved = self.parts.memory.reserve_early(blob.size).ok_or(None)?;
+        let size = usize::try_from(blob.size).map_err(|_| None)?;
+        let proxied = self.parts.blob_client.is_proxied();
+        let opened = self.open(place, &blob.digest, Wanted::of(None), &Budget::start()).await;
+        let opened = opened.map_err(|error| Some(Arc::new(error)))?;
         if opened.response.status() != StatusCode::OK {
-            return None;
+            return Err(None);
         }
         let trail = Trail::default();
         if let Some(id) = headers::oss_request_id(opened.response.headers()) {
             trail.answered(id);
         }
-        let body = tokio::time::timeout(UNUSED, collect_limited(opened.response.into_body(), size)).await.ok()?.ok()?;
+        let read = tokio::time::timeout(UNUSED, collect_limited(opened.response.into_body(), size)).await;
+        let Ok(Ok(body)) = read else { return Err(None) };
         if body.len() != size || !matches(&blob.digest, &body) {
             tracing::warn!(instance = %self.instance, digest = %blob.digest, "a blob has another length or digest than its manifest says");
-            return None;
+            if proxied {
+                self.parts.blob_client.distrust_proxy();
+            }
+            return Err(None);
         }
         // What was reserved is what it takes: not the buffer of the connection that it came in.
         let small = Small {
@@ -149,7 +164,7 @@ impl Upstream {
             trail,
         };
         keep_for_a_while(&self.parts.memory, self.key(place, &blob.digest), &small);
-        Some(small)
+        Ok(small)
     }
 
     /// A blob that was fetched ahead, or is being fetched. One that is asked for as a `whole` is not asked for again; those
@@ -158,7 +173,7 @@ impl Upstream {
         let key = self.key(place, digest);
         let small = match self.parts.memory.small.find(&key) {
             Some(small) => small,
-            None => self.fetching.flying(&key)?.await?,
+            None => self.fetching.flying(&key)?.await.ok()?,
         };
         if whole {
             self.parts.memory.small.forget_if(&key, |_| true);

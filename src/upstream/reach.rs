@@ -10,10 +10,12 @@ use crate::oci::RegistryHost;
 use crate::token::TokenError;
 
 impl Upstream {
-    /// Connects to hosts that were of no use some time ago, and to what they led to, beside whatever is asked now.
+    /// Connects to hosts that were of no use some time ago, and to what they led to, beside whatever is asked now. One
+    /// that takes connections has to say what it asks of its clients, too.
     pub(super) fn try_hosts_that_are_due(&self) {
         while let Some((host, behind)) = self.hosts.due() {
             let (hosts, client) = (Arc::clone(&self.hosts), self.parts.client.clone());
+            let tokens = Arc::clone(&self.parts.tokens);
             tokio::spawn(async move {
                 let mut reached = false;
                 for origin in Origin::https(host.as_str()).into_iter().chain(behind) {
@@ -22,7 +24,8 @@ impl Upstream {
                         break;
                     }
                 }
-                hosts.tried(&host, reached);
+                let of_use = reached && tokens.challenged(&host).await.is_ok();
+                hosts.tried(&host, of_use);
             });
         }
     }

@@ -91,7 +91,7 @@ impl Upstream {
     ) -> Result<Response<Body>, UpstreamError> {
         let scope = Scope::pull(place.repository.clone());
         self.try_hosts_that_are_due();
-        let order = self.hosts.order(&place.host);
+        let order = self.answering_first(self.hosts.order(&place.host)).await;
         let mut others = order.len() - 1;
         let mut hosts = order.iter().cycle();
         let mut host = hosts.next().unwrap_or(&place.host);

@@ -139,7 +139,7 @@ impl Upstream {
             *state = State::Begun(answer);
         }
         let (resource, headers) = (Resource::Blob(digest.clone()), HeaderMap::new());
-        let pull = Pull { place: place.clone(), resource, head: false, headers };
+        let pull = Pull { place: place.clone(), resource, head: false, sticks: false, headers };
         let (upstream, digest) = (Arc::clone(self), digest.clone());
         let (predecessor, its_end) = oneshot::channel();
         let begin = async move {

@@ -115,3 +115,49 @@ async fn a_proxy_that_falls_silent_within_a_body_is_left_and_the_body_continued(
     assert_eq!(proxy.heads().len(), asked);
     node.finish().await;
 }
+
+/// It keeps its connections open and answers none, as one that waits for its own network does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_takes_requests_and_says_nothing_costs_no_pull() {
+    let (node, proxy) = behind_proxy(2, 1 << 20).await;
+    proxy.behave(Manner::Silent);
+    pull(&node).await;
+    let asked = proxy.heads().len();
+    assert!((1..=4).contains(&asked), "asked {asked} times");
+    pull(&node).await;
+    assert_eq!(proxy.heads().len(), asked, "it is left alone");
+    told(&node, "the blob proxy failed; blobs come directly").await;
+    node.finish().await;
+}
+
+/// What is larger than what can be held is on its way to the client before its digest is known.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_gives_wrong_bytes_fails_one_layer_once_and_is_left_alone() {
+    for size in [1 << 20, LARGE] {
+        let (node, proxy) = behind_proxy(1, size).await;
+        pull(&node).await;
+        proxy.behave(Manner::Spoils);
+        let (layer, bytes) = node.image.blobs.iter().max_by_key(|(_, bytes)| bytes.len()).unwrap();
+        let spoilt = node.mirror.get(&blob(layer)).await.expect(200);
+        assert!(!spoilt.complete && spoilt.body.len() < bytes.len(), "{} bytes of {}", spoilt.body.len(), bytes.len());
+        told(&node, "it gave bytes of another digest").await;
+        // As the kubelet does it: the whole pull once more.
+        let asked = proxy.heads().len();
+        pull(&node).await;
+        assert_eq!(proxy.heads().len(), asked, "{size}");
+        node.finish().await;
+    }
+}
+
+/// The config is held before it is given to anybody.
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_bytes_of_what_is_fetched_ahead_cost_no_pull() {
+    let (node, proxy) = behind_proxy(1, 1 << 20).await;
+    proxy.behave(Manner::Spoils);
+    node.mirror.get(&manifest(TAG)).await.expect(200);
+    told(&node, "it gave bytes of another digest").await;
+    let asked = proxy.heads().len();
+    pull(&node).await;
+    assert_eq!(proxy.heads().len(), asked);
+    node.finish().await;
+}

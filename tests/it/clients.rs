@@ -1,5 +1,7 @@
 //! Clients that are not containerd: the real programs, with a login of ours or with the daemon as their mirror.
 
+mod docker;
+mod fallback;
 mod outside;
 mod programs;
 mod shapes;
@@ -18,7 +20,7 @@ use crate::support::daemon::Daemon;
 use crate::support::program::Place;
 use crate::support::{DOMAIN, Node, REPOSITORY, TAG};
 use outside::Outside;
-use programs::{Docker, buildah, credentials_file, podman, registries_conf, run, skopeo, told};
+use programs::{buildah, credentials_file, podman, registries_conf, run, skopeo, told};
 
 fn name() -> String {
     format!("{DOMAIN}/{REPOSITORY}:{TAG}")
@@ -102,20 +104,6 @@ async fn buildah_pulls_through_the_daemon_as_its_mirror() {
     let output = run(command).await;
     assert!(output.status.success(), "{}", told(&output));
     node.finish().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn docker_pulls_an_image_with_the_login_of_the_daemon() {
-    let (node, place) = node().await;
-    let outside = Outside::of(&node.cloud).await;
-    let docker = Docker::start(&place, &outside).await;
-    credentials_file(&place);
-    let mut pull = docker.client(&place);
-    pull.args(["pull", &name()]);
-    let output = run(pull).await;
-    assert!(output.status.success(), "{}", told(&output));
-    drop(docker);
-    finish(node, &place).await;
 }
 
 /// Without a way to the registry itself, and without a login: what comes has come through the daemon.

@@ -2,6 +2,9 @@
 //! The sections are those of the spec ("Endpoints", "Pulling manifests", …); what it asks of a registry is asked of the
 //! daemon here, since a client sees no other.
 
+mod digests;
+mod warnings;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use cloudsim::ram::setup;
 use http::Method;
@@ -214,6 +217,9 @@ async fn content_discovery_of_tags() {
         let next = link.split(['<', '>']).nth(1).unwrap();
         let headers: &[_] = if matches!(face, Face::Host) { &[("host", DOMAIN)] } else { &[] };
         assert_eq!(tags(&node.mirror.ask(Method::GET, next, headers).await.expect(200)), ["v4"]);
+        // "n=0" is an empty list and has no link, even where the registry gives it one.
+        let none = registry.get("tags/list?n=0").await.expect(200);
+        assert!(tags(&none).is_empty() && !none.headers.contains_key("link"), "{none:?}");
         expect_error(&registry.ask(Method::GET, "team/absent", "tags/list", &[]).await, &[403, 404]);
     }
     node.finish().await;

@@ -26,7 +26,7 @@ tls: {qqqqqqqqqqqqqqqq: 1}
 log: {qqqqqqqqqqqqqqqq: 1}
 ";
 
-fn readme() -> String {
+pub(crate) fn readme() -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
 }
 

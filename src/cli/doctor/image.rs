@@ -140,7 +140,7 @@ impl Walk<'_> {
 async fn fetch(upstream: &Arc<Upstream>, place: &Place, resource: Resource) -> Result<Bytes, UpstreamError> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, http::HeaderValue::from_static(MANIFESTS));
-    let pull = Pull { place: place.clone(), resource, head: false, headers };
+    let pull = Pull { place: place.clone(), resource, head: false, sticks: false, headers };
     let response = upstream.pull(&pull).await?;
     let host = place.host.to_string();
     collect_limited(response.into_body(), LONGEST).await.map_err(|source| UpstreamError::Manifest { host, source })

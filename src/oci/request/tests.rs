@@ -1,7 +1,7 @@
 use http::Method;
 use proptest::prelude::{ProptestConfig, any, prop, proptest};
 
-use super::{Endpoint, Namespace, RegistryRequest, RequestError, Resource};
+use super::{Endpoint, Namespace, RegistryHost, RegistryRequest, RequestError, Resource};
 
 const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -57,6 +57,22 @@ fn a_host_in_front_of_a_name_is_offered_as_such() {
 }
 
 #[test]
+fn a_host_in_front_of_the_whole_says_what_the_namespace_says() {
+    let named = |target: &str| get(target).unwrap().namespace;
+    let host = |name: &str| Some(Namespace::Host(RegistryHost::parse(name).unwrap()));
+    for (target, namespace) in [
+        ("/registry.test/v2/", host("registry.test")),
+        ("/registry.test%3A5000/v2/a/b/manifests/v1", host("registry.test:5000")),
+        ("/registry.test/v2/a/b/manifests/v1?ns=registry.test", host("registry.test")),
+        ("/registry.test/v2/a/b/manifests/v1?ns=other.test", Some(Namespace::Foreign)),
+        ("/v2/registry.test/v2/a/manifests/v1", None),
+    ] {
+        assert_eq!(named(target), namespace, "{target}");
+    }
+    assert_eq!(repository("/registry.test/v2/a/b/manifests/v1").0, "a/b");
+}
+
+#[test]
 fn bad_input_is_refused_by_the_rule_it_breaks() {
     let cases = [
         ("/v2/a/../b/manifests/v1", RequestError::Encoding),
@@ -78,6 +94,11 @@ fn bad_input_is_refused_by_the_rule_it_breaks() {
         ("/v2/a/manifests/v1/", RequestError::Endpoint),
         ("/v2/_catalog", RequestError::Endpoint),
         ("/v1/a/manifests/v1", RequestError::Endpoint),
+        ("/team/v2/a/manifests/v1", RequestError::Endpoint),
+        ("/registry.test/a/manifests/v1", RequestError::Endpoint),
+        ("/registry.test/registry.test/v2/a/manifests/v1", RequestError::Endpoint),
+        ("/../v2/a/manifests/v1", RequestError::Encoding),
+        ("//v2/a/manifests/v1", RequestError::Endpoint),
         ("/", RequestError::Endpoint),
         ("", RequestError::Endpoint),
         ("*", RequestError::Endpoint),

@@ -76,6 +76,10 @@ impl ProvideBearer for Forged {
         Box::pin(async move { Ok(Arc::new(Bearer { token: token.into(), expires })) })
     }
 
+    fn challenged<'a>(&'a self, _host: &'a RegistryHost) -> BoxFuture<'a, Result<(), Arc<TokenError>>> {
+        Box::pin(async { Ok(()) })
+    }
+
     fn refused(&self, _host: &RegistryHost, _scope: &Scope, bearer: &Bearer, challenge: Option<&str>) {
         assert!(challenge.is_none_or(|challenge| challenge.contains("Bearer realm=")), "{challenge:?}");
         if challenge.is_some_and(|challenge| challenge.contains("insufficient_scope")) {

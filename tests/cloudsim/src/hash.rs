@@ -13,3 +13,8 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     format!("sha256:{}", hex(digest::digest(&digest::SHA256, bytes).as_ref()))
 }
+
+/// The same by the other algorithm that registries know.
+pub(crate) fn sha512(bytes: &[u8]) -> String {
+    format!("sha512:{}", hex(digest::digest(&digest::SHA512, bytes).as_ref()))
+}

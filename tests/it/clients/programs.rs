@@ -92,8 +92,9 @@ pub(super) struct Docker {
 }
 
 impl Docker {
-    /// Starts one that reaches registries over `outside`, and waits until it serves. Needs root.
-    pub(super) async fn start(place: &Place, outside: &Outside) -> Self {
+    /// Starts one that reaches registries over `outside`, or none but those of this machine, and waits until it serves.
+    /// Needs root.
+    pub(super) async fn start(place: &Place, outside: Option<&Outside>) -> Self {
         let at = |name: &str| place.path().join(name);
         let socket = at("d.sock");
         let log = fs::File::create(at("dockerd.log")).expect("log");
@@ -103,7 +104,8 @@ impl Docker {
         for (flag, name) in [("--data-root", "data"), ("--exec-root", "exec"), ("--pidfile", "pid")] {
             command.arg(flag).arg(at(name));
         }
-        command.envs(outside.variables()).stdin(Stdio::null()).stdout(log.try_clone().expect("log")).stderr(log);
+        command.envs(outside.into_iter().flat_map(Outside::variables));
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("log")).stderr(log);
         let child = command.spawn().expect("dockerd starts (Debian package docker.io, as root)");
         let docker = Self { child, socket };
         let served = async {

@@ -135,22 +135,30 @@ fn buildkit_prefix() -> String {
     DOMAIN.to_owned()
 }
 
-/// BuildKit puts the path of its mirror behind `/v2/` and names the registry in `ns`; nerdctl and Docker Engine ask as
-/// containerd does.
+/// BuildKit puts the path of its mirror behind `/v2/`, containerd, nerdctl and Docker Engine put that of a `[host]` in front
+/// of it, and all name the registry in `ns`.
 #[tokio::test(flavor = "multi_thread")]
-async fn buildkit_may_have_a_path_in_its_mirror_and_need_not() {
+async fn a_mirror_may_have_the_domain_for_its_path_and_need_not() {
     let node = Node::start().await;
     let accept = [("accept", MANIFEST_TYPES)];
-    for prefix in [String::new(), format!("{}/", buildkit_prefix())] {
-        let path = |rest: &str| format!("/v2/{prefix}{REPOSITORY}/{rest}?ns={DOMAIN}");
+    let prefix = buildkit_prefix();
+    for base in ["/v2".to_owned(), format!("/v2/{prefix}"), format!("/{prefix}/v2")] {
+        let path = |rest: &str| format!("{base}/{REPOSITORY}/{rest}?ns={DOMAIN}");
         let head = node.mirror.ask(Method::HEAD, &path(&format!("manifests/{TAG}")), &accept).await.expect(200);
         assert_eq!(head.header("docker-content-digest"), node.image.digest);
         for (digest, bytes) in &node.image.blobs {
             assert_eq!(node.mirror.get(&path(&format!("blobs/{digest}"))).await.expect(200).body, bytes);
         }
     }
+    // What stands in front says it all.
+    let unnamed = node.mirror.get(&format!("/{prefix}/v2/{REPOSITORY}/manifests/{TAG}")).await.expect(200);
+    assert_eq!(unnamed.header("docker-content-digest"), node.image.digest);
+    node.mirror.get(&format!("/{prefix}/v2/")).await.expect(200);
     // The prefix of another registry is none.
-    node.mirror.get(&format!("/v2/other.example.com/{REPOSITORY}/manifests/{TAG}?ns={DOMAIN}")).await.expect(404);
+    for base in ["/v2/other.example.com", "/other.example.com/v2"] {
+        node.mirror.get(&format!("{base}/{REPOSITORY}/manifests/{TAG}?ns={DOMAIN}")).await.expect(404);
+        node.mirror.get(&format!("{base}/{REPOSITORY}/manifests/{TAG}")).await.expect(404);
+    }
     node.finish().await;
 }
 

@@ -61,6 +61,9 @@ pub(crate) const PODMAN: Block =
 pub(crate) const BUILDKIT: Block =
     block(TOP, "toml", "[registry.", "buildkit_is_sent_to_the_daemon_as_the_readme_shows");
 
+pub(crate) const DOCKER: Block =
+    block(TOP, "sh", "docker pull", "docker_pulls_through_the_daemon_by_its_address_as_the_readme_shows");
+
 pub(crate) const INSTALL: Block =
     block(SYSTEMD, "sh", "install -m 0755 acr-pull-proxy /usr/local/bin/\ninstall", ON_A_NODE);
 pub(crate) const ACCESS_KEY: Block = block(SYSTEMD, "sh", "install -D -m 0644 access-key.conf", ON_A_NODE);
@@ -95,6 +98,7 @@ const BLOCKS: &[Block] = &[
     TLS,
     PODMAN,
     BUILDKIT,
+    DOCKER,
     INSTALL,
     ACCESS_KEY,
     KUBELET,

@@ -22,6 +22,10 @@ pub(crate) enum Manner {
     Cuts(u64),
     /// It sends so many bytes of a body and then nothing more.
     Stalls(u64),
+    /// It takes requests and says nothing.
+    Silent,
+    /// It turns a bit of each body.
+    Spoils,
 }
 
 /// The proxy.
@@ -89,6 +93,9 @@ impl State {
             let answer = format!("HTTP/1.1 {status} No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
             return stream.write_all(answer.as_bytes()).await.ok();
         }
+        if manner == Manner::Silent {
+            return std::future::pending().await;
+        }
         let rest = head.strip_prefix("GET https://")?;
         let (host, rest) = rest.split_once('/')?;
         let tcp = TcpStream::connect(self.cloud).await.ok()?;
@@ -96,6 +103,14 @@ impl State {
         let mut onward = TlsConnector::from(Arc::clone(&self.tls)).connect(name, tcp).await.ok()?;
         let rest = rest.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n");
         onward.write_all(format!("GET /{rest}").as_bytes()).await.ok()?;
+        if manner == Manner::Spoils {
+            let mut answer = Vec::new();
+            onward.read_to_end(&mut answer).await.ok();
+            let body = answer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+            let middle = body + (answer.len() - body) / 2;
+            *answer.get_mut(middle)? ^= 1;
+            return stream.write_all(&answer).await.ok();
+        }
         let most = match manner {
             Manner::Cuts(bytes) | Manner::Stalls(bytes) => bytes,
             _ => u64::MAX,

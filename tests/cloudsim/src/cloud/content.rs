@@ -6,7 +6,7 @@ use bytes::Bytes;
 use jiff::SignedDuration;
 
 use super::CloudSim;
-use crate::hash::sha256;
+use crate::hash::{sha256, sha512};
 use crate::image::Image;
 use crate::ram::{Caller, Identity, Instance, LoginScope};
 use crate::store::{self, InstanceSpec, Manifest};
@@ -73,6 +73,37 @@ impl CloudSim {
     pub fn push_blob(&self, instance: &str, repository: &str, bytes: Bytes) -> Result<String, UnknownInstance> {
         let digest = sha256(&bytes);
         self.instance(instance)?.put_blob(repository, &digest, bytes);
+        Ok(digest)
+    }
+
+    /// Pushes bytes as a blob that is named by its SHA-512; gives that digest.
+    ///
+    /// # Errors
+    /// When there is no such instance.
+    pub fn push_blob_by_sha512(
+        &self,
+        instance: &str,
+        repository: &str,
+        bytes: Bytes,
+    ) -> Result<String, UnknownInstance> {
+        let digest = sha512(&bytes);
+        self.instance(instance)?.put_blob(repository, &digest, bytes);
+        Ok(digest)
+    }
+
+    /// Pushes bytes as a manifest that is named by its SHA-512, under a tag; gives that digest.
+    ///
+    /// # Errors
+    /// When there is no such instance.
+    pub fn push_manifest_by_sha512(
+        &self,
+        instance: &str,
+        repository: &str,
+        tag: &str,
+        manifest: Manifest,
+    ) -> Result<String, UnknownInstance> {
+        let digest = sha512(&manifest.bytes);
+        self.instance(instance)?.put_manifest(repository, Some(tag), &digest, manifest);
         Ok(digest)
     }
 

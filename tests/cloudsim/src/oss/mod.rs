@@ -1,7 +1,8 @@
 //! The Object Storage Service as far as blobs need it: presigned `GET`, ranges, and the refusals people trip over.
 //!
-//! Objects are the blobs of the registry's store, named `docker/registry/v2/blobs/sha256/<2 hex>/<64 hex>/data`; an answer
-//! is a slice of the one copy in memory. The host is not signed, so any host form of a bucket works.
+//! Objects are the blobs of the registry's store, named `docker/registry/v2/blobs/sha256/<2 hex>/<64 hex>/data` (or with
+//! `sha512` and its 128 hex); an answer is a slice of the one copy in memory. The host is not signed, so any host form of
+//! a bucket works.
 
 mod range;
 pub(crate) mod signature;
@@ -108,17 +109,21 @@ fn object(call: &Call, bytes: &Bytes, etag: &str) -> Answer {
     head.body(body).unwrap_or_default()
 }
 
-/// `sha256:<hex>` for the path of a blob's object.
+/// Where the objects of all blobs are.
+const BLOBS: &str = "docker/registry/v2/blobs";
+
+/// `<algorithm>:<hex>` for the path of a blob's object.
 fn digest_of(path: &str) -> Option<String> {
-    let (start, hex) =
-        path.strip_prefix("/docker/registry/v2/blobs/sha256/")?.strip_suffix("/data")?.split_once('/')?;
-    hex.starts_with(start).then(|| format!("sha256:{hex}"))
+    let object = path.strip_prefix('/')?.strip_prefix(BLOBS)?.strip_prefix('/')?.strip_suffix("/data")?;
+    let (algorithm, rest) = object.split_once('/')?;
+    let (start, hex) = rest.split_once('/')?;
+    hex.starts_with(start).then(|| format!("{algorithm}:{hex}"))
 }
 
 /// The path of a blob's object, without a leading slash.
 pub(crate) fn object_of(digest: &str) -> Option<String> {
-    let hex = digest.strip_prefix("sha256:")?;
-    Some(format!("docker/registry/v2/blobs/sha256/{}/{hex}/data", hex.get(..2)?))
+    let (algorithm, hex) = digest.split_once(':')?;
+    Some(format!("{BLOBS}/{algorithm}/{}/{hex}/data", hex.get(..2)?))
 }
 
 /// An entity tag of the form multipart uploads get, which is no MD5 of the content.

@@ -48,8 +48,12 @@ pub(super) fn parse(path: &str) -> Option<Endpoint<'_>> {
     }
 }
 
-/// Whether this is a SHA-256 digest as the specification writes one.
+/// Whether this is a digest as the specification writes one: SHA-256 or SHA-512.
 pub(super) fn is_digest(text: &str) -> bool {
-    let hex = text.strip_prefix("sha256:").unwrap_or_default();
-    hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    let (hex, length) = match text.split_once(':') {
+        Some(("sha256", hex)) => (hex, 64),
+        Some(("sha512", hex)) => (hex, 128),
+        _ => return false,
+    };
+    hex.len() == length && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
