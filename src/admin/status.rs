@@ -139,10 +139,15 @@ pub struct PullStatus {
     pub instance: String,
     /// `manifest` or `blob`.
     pub kind: &'static str,
+    /// `GET`, or `HEAD` where no content was asked for.
+    pub method: &'static str,
     /// The repository.
     pub repository: String,
-    /// The tag or digest.
+    /// The tag or digest, as it was asked for.
     pub reference: String,
+    /// The digest of the content; `None`: not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     /// The status of the answer.
     pub status: u16,
     /// Bytes of content that were delivered.

@@ -23,6 +23,8 @@ pub(super) fn streams(limit: u64, memory: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::{FEWEST, MIB, streams};
 
     #[test]
@@ -31,5 +33,26 @@ mod tests {
         assert_eq!(streams(256 * MIB, 64 * MIB), 336);
         assert_eq!(streams(64 * MIB, 128 * MIB), FEWEST);
         assert!(streams(u64::MAX, 128 * MIB) > 1_000_000);
+    }
+
+    #[test]
+    fn two_hundred_pulls_with_three_layers_each_have_room_in_what_is_shipped() {
+        const PULLS: usize = 200;
+        const LAYERS: usize = 3;
+        // Of a pod's containers the daemon has the highest limit.
+        let highest = |file: &str, before: &str, unit: &str| {
+            let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+            let limit = |line: &str| line.trim().strip_prefix(before)?.strip_suffix(unit)?.parse::<u64>().ok();
+            text.lines().filter_map(limit).max().unwrap()
+        };
+        for mebibytes in [
+            highest("daemonset/base/daemonset.yaml", "memory: ", "Mi"),
+            highest("systemd/acr-pull-proxy.service", "MemoryHigh=", "M"),
+        ] {
+            let streams = streams(mebibytes * MIB, 128 * MIB);
+            assert!(streams >= PULLS * LAYERS);
+            // What README.md says, and the comments beside the limits.
+            assert_eq!((mebibytes, streams), (448, 624));
+        }
     }
 }

@@ -173,9 +173,8 @@ pub(super) fn run(arguments: Arguments, path: &Path, environment: &Environment, 
             let config = configuration(&settings)?;
             let found = discover(&place.lookup(Some(mirror(&config))));
             let wanted = Wanted::new(&config, &entries, &found)?;
-            let states =
-                wanted.domains.iter().map(|(domain, server)| found.certs_dir.state(domain, &wanted.entry, server));
-            tell::status(&found, states.collect(), form)
+            let judged = found.judge_exactly(&wanted.domains, &wanted.entry);
+            tell::status(&found, &judged.domains, form)
         }
         Command::Print { settings, entries, place } => {
             let config = configuration(&settings)?;

@@ -1,10 +1,13 @@
-//! Whether containerd asks the daemon: one judgement, which the status page shows and `doctor` tells.
+//! Whether containerd asks the daemon: one judgement, which the status page shows, and `doctor` and `hosts status` tell.
+
+use serde::Serialize;
 
 use super::{Discovery, DomainState, Entry, Finding, Kind, Server, State};
 use crate::oci::RegistryHost;
 
 /// How good something is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Grade {
     /// As it should be.
     Good,
@@ -48,16 +51,35 @@ impl Discovery {
     /// form is right. Where a distribution writes the files, any that lead to the daemon are.
     #[must_use]
     pub fn judge(&self, domains: &[RegistryHost], entry: &Entry) -> Judgement {
-        let domains: Vec<_> = domains.iter().map(|domain| self.judge_domain(domain, entry)).collect();
+        self.judge_found(domains.iter().map(|domain| (domain, self.state_in_any_form(domain, entry))), entry)
+    }
+
+    /// The same for whoever would install the entries, and knows all that they should say.
+    #[must_use]
+    pub fn judge_exactly(&self, domains: &[(RegistryHost, Server)], entry: &Entry) -> Judgement {
+        let found = |domain, server| self.certs_dir.state(domain, entry, server);
+        self.judge_found(domains.iter().map(|(domain, server)| (domain, found(domain, server))), entry)
+    }
+
+    fn judge_found<'a>(
+        &self,
+        domains: impl Iterator<Item = (&'a RegistryHost, DomainState)>,
+        entry: &Entry,
+    ) -> Judgement {
+        let domains: Vec<_> = domains.map(|(domain, found)| self.judge_domain(domain, found, entry)).collect();
         // Where domains are known, each of them says what came of it.
         let findings = self.findings.iter().filter(|finding| finding.kind != Kind::Rewritten || domains.is_empty());
         Judgement { findings: findings.cloned().collect(), domains }
     }
 
-    fn judge_domain(&self, domain: &RegistryHost, entry: &Entry) -> Judged {
-        let found = self.state_in_any_form(domain, entry);
+    /// The distribution that writes the files.
+    fn rewritten(&self) -> Option<&Finding> {
+        self.findings.iter().find(|finding| finding.kind == Kind::Rewritten)
+    }
+
+    fn judge_domain(&self, domain: &RegistryHost, found: DomainState, entry: &Entry) -> Judged {
         let leads_here = self.certs_dir.leads_to(domain, entry.mirror());
-        let rewritten = self.findings.iter().find(|finding| finding.kind == Kind::Rewritten);
+        let rewritten = self.rewritten();
         let (grade, words, fix) = match (&found.state, rewritten) {
             (State::Ours, _) => (Grade::Good, "asks this daemon".to_owned(), None),
             (_, Some(_)) if leads_here => (Grade::Good, "asks this daemon, as registries.yaml says".to_owned(), None),

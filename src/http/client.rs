@@ -30,9 +30,10 @@ const POOL_IDLE: Duration = Duration::from_secs(50);
 /// Idle connections kept for one host; more than the parallel pulls of a node need.
 const POOL_PER_HOST: usize = 32;
 /// HTTP/2 connections are probed this often while requests wait on them, so that a dead one does not swallow them all.
-const H2_PROBE: Duration = Duration::from_secs(5);
-/// How long an HTTP/2 probe may stay unanswered.
-const H2_PROBE_ANSWER: Duration = Duration::from_secs(5);
+const H2_PROBE: Duration = Duration::from_secs(2);
+/// How long an HTTP/2 probe may stay unanswered. With the time before it, this is less than any request waits (5 s for a
+/// token): one that met a dead connection is told so while there is time for another.
+const H2_PROBE_ANSWER: Duration = Duration::from_secs(2);
 /// HTTP/2 flow-control window of one stream: enough for a manifest of the largest size without a stop.
 const H2_STREAM_WINDOW: u32 = 4 * 1024 * 1024;
 /// Most bytes that one HTTP/1.1 connection reads ahead of its reader. Large enough to keep a fast stream in few and large

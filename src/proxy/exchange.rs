@@ -187,8 +187,8 @@ impl Exchange {
         }
     }
 
-    /// Says what became of a pull: content that moved, or did not although it was asked for, is for the audit log, all
-    /// else for whoever looks closely.
+    /// Says what became of a pull: whatever asked for content is for the audit log, all else for whoever looks closely. A
+    /// HEAD is all that comes of a pull whose image the client has already.
     ///
     /// A request that leads to no instance has no line there: anybody can make up names, and of those who name an instance
     /// the refused cost no less than the served.
@@ -201,16 +201,15 @@ impl Exchange {
         let resumes = ending.trail.resumes();
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let content = matches!(kind, Kind::Manifest | Kind::Blob);
-        let moved = content && method == Method::Get && MOVES_CONTENT.contains(&status);
-        let failed = content && status >= 400;
-        if moved || failed {
+        let digest = ending.digest(reference);
+        if content {
             tracing::info!(
                 target: logs::AUDIT,
                 request_id = self.id.as_str(),
                 %instance,
                 repository = %pulled.repository,
                 reference = reference.map(tracing::field::display),
-                digest = ending.digest(reference),
+                digest,
                 kind = kind.as_str(),
                 method = method.as_str(),
                 status,
@@ -222,7 +221,7 @@ impl Exchange {
                 role = pulled.upstream.role(),
                 cloud_request_ids = ending.trail.cloud_request_ids(),
                 "{}",
-                if moved { "pulled" } else { "not pulled" }
+                came_of(method, status)
             );
         } else {
             tracing::debug!(
@@ -230,7 +229,7 @@ impl Exchange {
                 %instance,
                 repository = %pulled.repository,
                 reference = reference.map(tracing::field::display),
-                digest = ending.digest(reference),
+                digest,
                 kind = kind.as_str(),
                 method = method.as_str(),
                 status,
@@ -239,15 +238,15 @@ impl Exchange {
                 "answered"
             );
         }
-        if (moved || failed)
-            && let Some(reference) = &pulled.reference
-        {
+        if content && let Some(reference) = &pulled.reference {
             self.recent.push(RecentPull {
                 at: pulled.upstream.now(),
                 instance: instance.clone(),
                 kind,
+                method,
                 repository: pulled.repository.clone(),
                 reference: reference.clone(),
+                digest: digest.map(str::to_owned),
                 status,
                 bytes,
                 took,
@@ -257,6 +256,16 @@ impl Exchange {
                 request_id: self.id.as_str().to_owned(),
             });
         }
+    }
+}
+
+/// What came of a request for content, in the words of the audit log.
+fn came_of(method: Method, status: u16) -> &'static str {
+    match (method, status) {
+        (_, 400..) => "not pulled",
+        (Method::Get, status) if MOVES_CONTENT.contains(&status) => "pulled",
+        // A HEAD, or a client that has it already (304).
+        _ => "found",
     }
 }
 

@@ -18,12 +18,12 @@ const STRANGERS: usize = 256;
 /// start together can be given: containerd 2.3 gives a silent mirror up after 30 s (client fact sheet, section 5).
 const TURN: Duration = Duration::from_secs(25);
 
-/// The limits of requests, and who is within them.
-#[derive(Debug)]
+/// The limits of requests, and who is within them; a clone is the same gate.
+#[derive(Debug, Clone)]
 pub(super) struct Gate {
     requests: Arc<Semaphore>,
     streams: Arc<Semaphore>,
-    strangers: Semaphore,
+    strangers: Arc<Semaphore>,
     /// Why nobody is let in at all.
     barred: Option<Arc<str>>,
 }
@@ -44,10 +44,10 @@ impl Gate {
     }
 
     fn of(requests: usize, streams: usize, strangers: usize) -> Self {
-        let semaphore = |places: usize| Semaphore::new(places.min(Semaphore::MAX_PERMITS));
+        let semaphore = |places: usize| Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
         Self {
-            requests: Arc::new(semaphore(requests)),
-            streams: Arc::new(semaphore(streams)),
+            requests: semaphore(requests),
+            streams: semaphore(streams),
             strangers: semaphore(strangers),
             barred: None,
         }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, LINK, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Request, Response};
 
-use super::Rules;
 use super::exchange::Subject;
 use super::gate::Gate;
 use super::link;
 use super::respond::Refusal;
 use super::route::{Face, Route};
+use super::{Callers, Rules};
 use crate::http::Body;
 use crate::http::body::full;
 use crate::http::headers::{DOCKER_DISTRIBUTION_API_VERSION, OCI_NAMESPACE};
@@ -37,6 +37,12 @@ impl Handler {
     /// The same behind another gate.
     pub(super) fn behind(&self, gate: Gate) -> Self {
         Self { rules: self.rules.clone(), unrouted: Arc::clone(&self.unrouted), gate }
+    }
+
+    /// The same for a caller who needs no client token.
+    pub(super) fn admitting(&self) -> Self {
+        let rules = Rules { callers: Callers::everybody(), table: Arc::clone(&self.rules.table) };
+        Self { rules, ..self.behind(self.gate.clone()) }
     }
 
     pub(super) async fn handle<B>(&self, request: Request<B>, subject: &Subject) -> Result<Response<Body>, Refusal> {

@@ -115,7 +115,7 @@ impl Connections {
 
     fn visit(&mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let life = Arc::clone(Place::uncounted().life());
-        self.serve(stream, life, self.stack.clone(), (LIMITS, MOST_REQUESTS));
+        self.serve(stream, life, self.stack.admitting(), (LIMITS, MOST_REQUESTS));
     }
 
     fn serve(

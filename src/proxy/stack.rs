@@ -57,8 +57,17 @@ impl Stack {
 
     /// The same face when it has no place left.
     pub(super) fn full(&self) -> Self {
+        self.with(|handler| handler.behind(Gate::closed()))
+    }
+
+    /// The same face for the daemon itself, which needs no client token.
+    pub(super) fn admitting(&self) -> Self {
+        self.with(Handler::admitting)
+    }
+
+    fn with(&self, change: impl FnOnce(&Handler) -> Handler) -> Self {
         let Column { handler, ids, recent } = &*self.0;
-        Self(Arc::new(Column { handler: handler.behind(Gate::closed()), ids: Arc::clone(ids), recent: recent.clone() }))
+        Self(Arc::new(Column { handler: change(handler), ids: Arc::clone(ids), recent: recent.clone() }))
     }
 }
 

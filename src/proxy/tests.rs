@@ -10,5 +10,6 @@ mod parts;
 mod ranges;
 mod resume;
 mod routing;
+mod silence;
 mod support;
 mod turns;

@@ -1,8 +1,8 @@
 //! Visits: a request that the daemon makes of itself to see whether it still answers.
 //!
 //! A visit comes in through the accept loop, and is served by the same server and the same column as a pull, on a
-//! connection in memory. It needs no port and no place among the connections, so that a busy daemon is not taken for a
-//! dead one. Whoever fails it is stuck: no thread runs tasks, the loop has ended, or a lock is never released.
+//! connection in memory. It needs no port, no place among the connections and no client token, so that neither a busy
+//! daemon nor a guarded one is taken for a dead one. Whoever fails it is stuck: no thread runs tasks, the loop has ended, or a lock is never released.
 
 use std::time::Duration;
 

@@ -6,6 +6,7 @@
 //! refusal of an old value cannot drop a new one. The hot path takes no lock: one atomic pointer and one atomic time.
 
 mod flight;
+mod refusals;
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -16,6 +17,7 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use self::refusals::Refusals;
 use super::{Expiring, Jitter, Load, Policy, Renewal, Status};
 use crate::clock::{SharedClock, Timestamp, later, until};
 use crate::error::{Explain as _, Retry};
@@ -23,12 +25,6 @@ use crate::telemetry::metrics::{CacheResult, Holder, Hop, InstanceMetrics};
 
 /// A value with less than this left is not handed out while a new one can be waited for.
 const LEAST_USE: Duration = Duration::from_secs(5);
-/// A value that is refused within this time of its issue counts as one more failure, so that a registry that refuses
-/// everything does not turn each pull into a chain of calls.
-const SETTLED: Duration = Duration::from_secs(60);
-/// So many refusals in a row are followed by a new load at once: enough for a login, its session and the session before
-/// that to be revoked together.
-const FREE_REFUSALS: u32 = 3;
 /// Longest sleep of [`RefreshCell::keep`]: a node that was suspended notices soon after.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// The value of `due` while a load is running.
@@ -64,8 +60,7 @@ struct State<L: Load> {
     failures: u32,
     /// Those among them that asked for a pause.
     throttlings: u32,
-    /// Values in a row that were refused soon after their issue.
-    refusals: u32,
+    refusals: Refusals,
     failure: Option<(Timestamp, Arc<L::Error>)>,
     /// When the first of the loads that failed in a row ended.
     failing_since: Option<Instant>,
@@ -76,11 +71,11 @@ impl<L: Load> State<L> {
     fn is_out_of_time(&self, now: Timestamp) -> bool {
         self.failure.as_ref().is_some_and(|(at, _)| now < *at)
     }
-}
 
-/// Whether a value has been good for so long that a refusal says nothing about those before it.
-fn is_settled<T>(value: &Expiring<T>, now: Timestamp) -> bool {
-    until(value.issued, now) >= SETTLED
+    /// Since when there has been nothing but trouble: loads that fail, or values that are refused.
+    fn in_trouble_since(&self) -> Option<Instant> {
+        self.failing_since.into_iter().chain(self.refusals.put_off_since()).min()
+    }
 }
 
 impl<L: Load> RefreshCell<L> {
@@ -102,7 +97,7 @@ impl<L: Load> RefreshCell<L> {
                 running: None,
                 failures: 0,
                 throttlings: 0,
-                refusals: 0,
+                refusals: Refusals::default(),
                 failure: None,
                 failing_since: None,
             }),
@@ -139,7 +134,8 @@ impl<L: Load> RefreshCell<L> {
     /// The value, asked for again after a failure that may pass, as long as its back-off ends within `patience`.
     ///
     /// For callers who would fail somebody over a fault of a moment. All of them together wait for the same next load; once
-    /// loads have failed for as long as `patience`, it is no fault of a moment, and nobody waits any more.
+    /// loads have failed, or what they bring has been refused, for as long as `patience`, it is no fault of a moment, and
+    /// nobody waits any more.
     ///
     /// # Errors
     /// As [`fetch`](Self::fetch).
@@ -151,7 +147,7 @@ impl<L: Load> RefreshCell<L> {
                 outcome => return outcome,
             };
             let next = Instant::now() + self.pause();
-            let since = self.state().failing_since.unwrap_or(asked).min(asked);
+            let since = self.state().in_trouble_since().unwrap_or(asked).min(asked);
             if next >= since + patience {
                 return Err(error);
             }
@@ -176,7 +172,7 @@ impl<L: Load> RefreshCell<L> {
 
     /// Drops exactly this value, since whoever it was shown to refused it, for the reason `why`.
     ///
-    /// The first refusals are followed by a load at once; more of them, of values that were just issued, are backed off.
+    /// The first refusals are followed by a load at once; more of them, one soon after the other, are backed off.
     pub fn refused(&self, value: &Arc<Expiring<L::Value>>, why: Arc<L::Error>) {
         let inner = &self.0;
         let mut state = self.state();
@@ -185,10 +181,9 @@ impl<L: Load> RefreshCell<L> {
         }
         inner.current.store(None);
         let now = inner.clock.now();
-        state.refusals = if is_settled(value, now) { 0 } else { state.refusals + 1 };
-        let pause = match state.refusals.saturating_sub(FREE_REFUSALS) {
+        let pause = match state.refusals.count() {
             0 => Duration::ZERO,
-            more => inner.policy.back_off(more, Duration::ZERO, None, inner.jitter.throw()),
+            too_many => inner.policy.back_off(too_many, Duration::ZERO, None, inner.jitter.throw()),
         };
         state.failure = Some((now, why));
         if state.running.is_none() {

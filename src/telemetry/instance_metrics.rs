@@ -29,7 +29,8 @@ const RESULTS: usize = CacheResult::ALL.len();
 #[derive(Debug)]
 pub struct InstanceMetrics {
     families: Arc<Families>,
-    instance: Box<str>,
+    /// Its id; empty where there is none.
+    pub(crate) instance: Box<str>,
     requests: [[[Request; CLASSES]; METHODS]; KINDS],
     in_flight: [[IntGauge; METHODS]; KINDS],
     first_byte: [OnceLock<Histogram>; KINDS],

@@ -178,7 +178,10 @@ pub fn init(params: Params) -> Result<Log, InitError> {
     let lines = tracing_subscriber::fmt::layer().with_writer(lines);
     let subscriber = Registry::default().with(filter);
     match format {
-        Format::Json => subscriber.with(lines.event_format(Throttled::new(json::Json, format))).try_init()?,
+        Format::Json => {
+            // The fields of spans would have colours, even within JSON.
+            subscriber.with(lines.with_ansi(false).event_format(Throttled::new(json::Json, format))).try_init()?;
+        }
         Format::Text => {
             let text = tracing_subscriber::fmt::format().with_timer(Utc).with_target(false).with_ansi(terminal);
             subscriber.with(lines.with_ansi(terminal).event_format(Throttled::new(text, format))).try_init()?;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::metrics::Kind;
+use super::metrics::{Kind, Method};
 use crate::clock::{Timestamp, until};
 use crate::oci::{InstanceId, Reference, RepositoryName};
 
@@ -57,10 +57,14 @@ pub struct RecentPull {
     pub instance: InstanceId,
     /// Manifest or blob.
     pub kind: Kind,
+    /// Whether content was asked for, or only its head.
+    pub method: Method,
     /// The repository.
     pub repository: RepositoryName,
     /// The tag or digest.
     pub reference: Reference,
+    /// The digest of the content, where it is known.
+    pub digest: Option<String>,
     /// The status of the answer.
     pub status: u16,
     /// Bytes of content that were delivered.
@@ -163,15 +167,17 @@ mod tests {
     use super::{MOST, MOST_IDS, Outcome, RecentPull, RecentPulls, SHOWN, Trail};
     use crate::clock::{Timestamp, later};
     use crate::oci::{InstanceId, Reference, RepositoryName, Tag};
-    use crate::telemetry::metrics::Kind;
+    use crate::telemetry::metrics::{Kind, Method};
 
     fn pull(at: Timestamp, reference: &str) -> RecentPull {
         RecentPull {
             at,
             instance: InstanceId::parse("cri-1").unwrap(),
             kind: Kind::Blob,
+            method: Method::Get,
             repository: RepositoryName::parse("team/app").unwrap(),
             reference: Reference::Tag(Tag::parse(reference).unwrap()),
+            digest: None,
             status: 200,
             bytes: 1,
             took: Duration::ZERO,

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{ACCEPT, AUTHORIZATION, DATE, USER_AGENT};
 use http::{HeaderValue, Method, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::answer::{Granted, read};
 use super::challenge::ChallengeSource;
@@ -29,7 +29,7 @@ use crate::refresh::{Expiring, Load, RefreshCell};
 use crate::telemetry::calls;
 use crate::telemetry::metrics::{Hop, InstanceMetrics, Outcome, Target};
 
-/// How long the realm may take: a pull that waits must outlast a silent one.
+/// How long the realm may take to the end of its answer: a pull that waits must outlast a silent one.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
 /// Longest answer that is read; a token has a few KiB.
 const LONGEST_ANSWER: usize = 256 * 1024;
@@ -173,6 +173,7 @@ impl BearerSource {
         started: Instant,
         failed: &(impl Fn(u16) -> TokenError + Sync),
     ) -> Result<Granted, Failed> {
+        let ends = started + ANSWER_TIME;
         let answer = self.client.send(request, ANSWER_TIME).await;
         let answer = answer.map_err(|error| Failed::Other(TokenError::Unreachable(error)))?;
         if let Some(date) = answer.headers().get(DATE).and_then(|date| http_date(date.to_str().ok()?)) {
@@ -182,7 +183,7 @@ impl BearerSource {
             StatusCode::OK => {}
             StatusCode::UNAUTHORIZED => return Err(Failed::Unauthorized),
             StatusCode::FORBIDDEN => {
-                let expired = says_expired(answer.into_body()).await;
+                let expired = says_expired(answer.into_body(), ends).await;
                 return Err(if expired { Failed::Unauthorized } else { Failed::Other(failed(403)) });
             }
             status => {
@@ -194,8 +195,7 @@ impl BearerSource {
                 }));
             }
         }
-        let body = tokio::time::timeout(ANSWER_TIME, collect_limited(answer.into_body(), LONGEST_ANSWER)).await;
-        match body {
+        match timeout_at(ends, collect_limited(answer.into_body(), LONGEST_ANSWER)).await {
             Ok(Ok(body)) => read(&body, &self.scope, self.clock.now()).ok_or_else(|| Failed::Other(failed(200))),
             _ => Err(Failed::Other(failed(200))),
         }
@@ -213,9 +213,9 @@ impl BearerSource {
     }
 }
 
-/// Whether an error speaks of an expiry, in whatever words and fields.
-async fn says_expired(body: crate::http::Body) -> bool {
-    match tokio::time::timeout(ANSWER_TIME, collect_limited(body, LONGEST_ERROR)).await {
+/// Whether an error speaks of an expiry, in whatever words and fields, until the time of the answer `ends`.
+async fn says_expired(body: crate::http::Body, ends: Instant) -> bool {
+    match timeout_at(ends, collect_limited(body, LONGEST_ERROR)).await {
         Ok(Ok(body)) => String::from_utf8_lossy(&body).to_ascii_lowercase().contains("expired"),
         _ => false,
     }

@@ -162,9 +162,10 @@ impl Explain for TokenError {
             // The realm has decided, and would decide the same a moment later.
             Self::RealmFailed { status: 400..=407, .. } | Self::LoginRefused { .. } => Retry::Never,
             Self::RealmFailed { asked, .. } => Retry::Later(*asked),
-            Self::NoChallenge { .. } | Self::Interrupted(_) => Retry::Later(None),
+            // Nobody has to grant anything for the next bearer to be taken: it is only not asked for at once.
+            Self::NoChallenge { .. } | Self::Interrupted(_) | Self::BearerRefused => Retry::Later(None),
             Self::ChallengeChanged => Retry::Renewed,
-            Self::NotPermitted(_) | Self::BearerRefused | Self::Realm(_) => Retry::Never,
+            Self::NotPermitted(_) | Self::Realm(_) => Retry::Never,
         }
     }
 

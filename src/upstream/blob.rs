@@ -78,7 +78,7 @@ impl Upstream {
             RangeRequest::One(one) => Some(one),
             RangeRequest::Whole => None,
         };
-        if let Some(small) = self.fetched_ahead(&pull.place, digest, range.is_none()).await {
+        if let Some(small) = budget.lend(self.fetched_ahead(&pull.place, digest, range.is_none())).await.flatten() {
             return Ok(from_memory(&small, range));
         }
         if self.blobs.mode == BlobMode::Redirect {
@@ -116,7 +116,7 @@ impl Upstream {
         let answer = if !all {
             let opened = self.open_range(pull, digest, range, budget).await?;
             self.stream(pull, digest, range, opened, Beginning::Now(reader))?
-        } else if let Some(begun) = self.take_turn(&pull.place, digest).await {
+        } else if let Some(begun) = budget.lend(self.take_turn(&pull.place, digest)).await.flatten() {
             begun
         } else if let Some((length, limited)) = self.length_ahead(&pull.place, digest) {
             let begun = Begun::new(self.source(pull, digest, Some(length), reader), length, limited);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::http::origin::Origin;
-use crate::oci::RegistryHost;
+use crate::oci::{InstanceId, RegistryHost};
 
 /// The first rest: longer than a restart of a gateway or a flap of a route.
 const FIRST_REST: Duration = Duration::from_secs(10);
@@ -22,6 +22,7 @@ const LONGEST_REST: Duration = Duration::from_mins(5);
 /// Hosts in order of preference, and how each is.
 #[derive(Debug)]
 pub(super) struct Hosts {
+    instance: InstanceId,
     named: Vec<RegistryHost>,
     state: Mutex<State>,
 }
@@ -45,10 +46,10 @@ struct Rest {
 }
 
 impl Hosts {
-    /// `named`: `pullFrom`; empty where each domain is asked under its own name.
-    pub(super) fn new(named: Vec<RegistryHost>) -> Self {
+    /// `named`: `pullFrom` of the instance; empty where each domain is asked under its own name.
+    pub(super) fn new(instance: InstanceId, named: Vec<RegistryHost>) -> Self {
         let state = State { rests: vec![Rest::default(); named.len()], buckets: vec![None; named.len()] };
-        Self { named, state: Mutex::new(state) }
+        Self { instance, named, state: Mutex::new(state) }
     }
 
     /// The hosts as they were named.
@@ -92,7 +93,10 @@ impl Hosts {
             && let Some(rest) = self.state().rests.get_mut(at)
             && rest.begin()
         {
-            tracing::warn!(%host, rest = ?rest.length, "this host of pullFrom cannot be reached; asking the next");
+            tracing::warn!(
+                instance = %self.instance, %host, rest = ?rest.length,
+                "this host of pullFrom cannot be reached; asking the next"
+            );
             rest.behind = behind;
         }
     }
@@ -140,7 +144,7 @@ impl Hosts {
             rest.tried = false;
             if reached {
                 rest.end();
-                tracing::info!(%host, "this host of pullFrom can be reached again");
+                tracing::info!(instance = %self.instance, %host, "this host of pullFrom can be reached again");
             } else {
                 rest.until = None;
                 rest.begin();

@@ -154,13 +154,12 @@ impl Upstream {
             self.parts.memory.urls.forget_if(&key, |other| *other == held);
         }
         let range = wanted.at_registry();
-        let found = self.locating.join((key.clone(), range.clone()), || {
+        let found = self.locating.answer((key.clone(), range.clone()), budget, || {
             let (upstream, place, range) = (Arc::clone(self), place.clone(), range.clone());
-            // The same time for all who wait: that of the first.
-            let budget = budget.clone();
+            let (key, budget) = (key.clone(), budget.clone());
             async move { upstream.ask_where(&place, &key, range.as_ref(), &budget).await.map_err(Arc::new) }
         });
-        match found.await.map_err(UpstreamError::Shared)? {
+        match found.await? {
             Found::There(uri) => Ok(Located::There { uri, remembered: false }),
             Found::Here(opened) => {
                 let taken = opened.lock().unwrap_or_else(PoisonError::into_inner).take();

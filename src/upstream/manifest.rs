@@ -134,17 +134,17 @@ impl Upstream {
                 (asked, headers)
             }
         };
-        let reading = self.reading.join(asked, || {
+        let reading = self.reading.answer(asked, budget, || {
             let question = Question {
                 method: Method::GET,
                 target: format!("/v2/{}/manifests/{reference}", place.repository),
-                headers,
+                headers: headers.clone(),
             };
             let (upstream, place, reference) = (Arc::clone(self), place.clone(), reference.clone());
             let budget = budget.clone();
             async move { upstream.ask_for(&place, &reference, &question, &budget).await.map_err(Arc::new) }
         });
-        reading.await.map_err(UpstreamError::Shared)
+        reading.await
     }
 
     async fn ask_for(

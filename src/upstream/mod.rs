@@ -37,6 +37,7 @@ mod respond;
 mod retry;
 mod send;
 mod turn;
+mod verdict;
 mod verified;
 mod warm;
 mod width;
@@ -196,8 +197,8 @@ impl Upstream {
     #[must_use]
     pub fn new(params: Params, parts: Parts) -> Arc<Self> {
         Arc::new(Self {
+            hosts: Arc::new(Hosts::new(params.instance.clone(), params.pull_from)),
             instance: params.instance,
-            hosts: Arc::new(Hosts::new(params.pull_from)),
             repositories: Repositories::new(params.repositories),
             blob_hosts: BlobHosts::new(params.blob_hosts),
             blobs: params.blobs,

@@ -1,15 +1,16 @@
-//! One authorised request to the registry: bearer, tries, one renewal of the bearer, classification of the answer.
+//! One authorised request to the registry: bearer, tries, renewals of the bearer.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::poll_immediate;
-use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::reach::{behind, is_host, is_out_of_reach};
 use super::retry::{self, Failure};
+use super::verdict::Verdict;
 use super::{Place, Upstream, UpstreamError};
 use crate::http::Body;
 use crate::http::body::{collect_limited, empty};
@@ -17,7 +18,6 @@ use crate::http::client::{Client, ClientError};
 use crate::http::headers::{self, X_OSS_REQUEST_ID};
 use crate::http::origin::SafeUri;
 use crate::http::signed_url;
-use crate::oci::error_body::{self, UpstreamMessage};
 use crate::oci::{RegistryHost, Scope};
 use crate::secret::repeats;
 use crate::telemetry::calls;
@@ -52,6 +52,16 @@ impl Budget {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
+    /// What `work` comes to, as long as there is time for it.
+    pub(super) async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T, UpstreamError> {
+        timeout_at(self.deadline, work).await.map_err(|_| UpstreamError::Late)
+    }
+
+    /// What somebody else's work comes to, as long as it leaves time to do it oneself.
+    pub(super) async fn lend<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        timeout(self.remaining() / 2, work).await.ok()
+    }
+
     /// How long one try may take.
     pub(super) fn head_limit(&self) -> Duration {
         self.remaining().min(retry::HEAD_LIMIT)
@@ -71,15 +81,6 @@ pub(super) struct Question {
 #[derive(Debug, Clone)]
 pub(super) struct Asked(pub(super) RegistryHost);
 
-/// What to make of an answer.
-enum Verdict {
-    Use(Response<Body>),
-    /// The bearer was refused; the challenge that came with it.
-    Renew(Option<String>),
-    Again(Failure, UpstreamError),
-    Final(UpstreamError),
-}
-
 impl Upstream {
     /// Asks until there is an answer below 400 (or 416, which is one), the budget is used up, or asking is pointless.
     pub(super) async fn ask(
@@ -94,7 +95,7 @@ impl Upstream {
         let mut others = order.len() - 1;
         let mut hosts = order.iter().cycle();
         let mut host = hosts.next().unwrap_or(&place.host);
-        let mut renewed = false;
+        let mut renewals = 0;
         let mut tries = 0;
         let mut broken = 0;
         loop {
@@ -116,7 +117,7 @@ impl Upstream {
             let verdict = match self.once(&self.parts.client, Target::Registry, request, budget).await {
                 Ok(response) => {
                     self.note_registry(host, begin.elapsed(), response.version());
-                    self.judge(response, host, &bearer, !renewed, budget).await
+                    self.judge(response, host, &bearer, renewals, budget).await
                 }
                 Err(error) => Verdict::Again(failure(&error), error.into()),
             };
@@ -127,7 +128,7 @@ impl Upstream {
                 }
                 Verdict::Final(error) => return Err(error),
                 Verdict::Renew(challenge) => {
-                    renewed = true;
+                    renewals += 1;
                     self.parts.metrics.upstream_retry(Target::Registry, Outcome::Refused);
                     self.parts.tokens.refused(host, &scope, &bearer, challenge.as_deref());
                     continue;
@@ -190,49 +191,7 @@ impl Upstream {
         }
         // The round trips of a connection to the registry pass while the bearer is asked for.
         self.warm_if_cold(host);
-        let bearer = timeout_at(budget.deadline, asking).await;
-        bearer.map_err(|_| UpstreamError::Late)?.map_err(UpstreamError::Token)
-    }
-
-    async fn judge(
-        &self,
-        response: Response<Body>,
-        host: &RegistryHost,
-        bearer: &Bearer,
-        may_renew: bool,
-        budget: &Budget,
-    ) -> Verdict {
-        let host = host.to_string();
-        let status = response.status();
-        let asked = retry::retry_after(response.headers(), self.parts.clock.now());
-        match status {
-            StatusCode::UNAUTHORIZED if may_renew => {
-                let challenges = response.headers().get_all(WWW_AUTHENTICATE);
-                let lines: Vec<_> = challenges.iter().filter_map(|line| line.to_str().ok()).collect();
-                Verdict::Renew((!lines.is_empty()).then(|| lines.join(", ")))
-            }
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                let message = words(response, bearer, budget).await;
-                if may_renew && message.as_ref().is_some_and(says_expired) {
-                    return Verdict::Renew(None);
-                }
-                Verdict::Final(UpstreamError::Denied { host, message })
-            }
-            StatusCode::NOT_FOUND => {
-                Verdict::Final(UpstreamError::NotFound { host, message: words(response, bearer, budget).await })
-            }
-            StatusCode::TOO_MANY_REQUESTS => {
-                Verdict::Again(Failure::Throttled(asked), UpstreamError::Throttled { host })
-            }
-            StatusCode::RANGE_NOT_SATISFIABLE => Verdict::Use(response),
-            status if status.is_server_error() => {
-                Verdict::Again(Failure::Broken(asked), UpstreamError::Broken { host, status })
-            }
-            status if status.is_client_error() => {
-                Verdict::Final(UpstreamError::Refused { host, status, message: words(response, bearer, budget).await })
-            }
-            _ => Verdict::Use(response),
-        }
+        budget.within(asking).await?.map_err(UpstreamError::Token)
     }
 }
 
@@ -280,15 +239,4 @@ pub(super) fn throttled(response: &Response<Body>) -> bool {
 pub(super) async fn error_text(response: Response<Body>, budget: &Budget) -> Option<bytes::Bytes> {
     let limit = budget.remaining().min(ERROR_BODY_LIMIT);
     timeout(limit, collect_limited(response.into_body(), LONGEST_ERROR)).await.ok()?.ok()
-}
-
-/// What the registry has to say, unless it repeats the bearer.
-async fn words(response: Response<Body>, bearer: &Bearer, budget: &Budget) -> Option<UpstreamMessage> {
-    let repeats = |text: &str| repeats(text, bearer.token.expose());
-    error_body::first(&error_text(response, budget).await?)
-        .filter(|said| !repeats(&said.message) && !repeats(&said.code))
-}
-
-fn says_expired(message: &UpstreamMessage) -> bool {
-    message.message.to_ascii_lowercase().contains("expired")
 }

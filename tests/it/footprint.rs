@@ -1,5 +1,7 @@
 //! What one blob takes of a node while it is pulled: descriptors and memory, as the kernel counts them.
 
+mod slow_readers;
+
 use std::fs;
 use std::time::Duration;
 

@@ -6,6 +6,8 @@
 
 mod answers;
 mod bodies;
+mod http2;
+mod slow;
 
 use std::time::Duration;
 

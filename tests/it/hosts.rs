@@ -249,3 +249,32 @@ async fn discovered_domains_are_asked_of_the_running_daemon() {
     assert!(status.contains(DOMAIN), "{status}");
     assert!(place.file(DOMAIN).exists(), "{:?}", place.files());
 }
+
+/// Whose `registries.yaml` leads elsewhere, and then here.
+#[test]
+fn on_k3s_the_status_is_what_came_of_registries_yaml() {
+    let place = Place::serving(&[DOMAIN]);
+    let config = place.path("var/lib/rancher/k3s/agent/etc/containerd/config.toml");
+    fs::create_dir_all(config.parent().unwrap()).unwrap();
+    let certs = place.path("certs.d");
+    let registry = "[plugins.'io.containerd.cri.v1.images'.registry]";
+    fs::write(&config, format!("version = 3\n{registry}\nconfig_path = '{}'\n", certs.display())).unwrap();
+    let status = |form: &str| {
+        let mut command = place.command(&["status", "--output", form, "--containerd-config"]);
+        let output = command.arg(&config).env_remove("ACR_PULL_PROXY_CERTS_DIR").output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for (host, words, grade, findings) in [
+        ("http://127.0.0.1:5000/v2", "does not ask this daemon", "bad", 1),
+        ("http://127.0.0.1:7080/v2", "asks this daemon, as registries.yaml says", "good", 0),
+    ] {
+        place.write(DOMAIN, &format!("server = \"https://{DOMAIN}/v2\"\n\n[host.\"{host}\"]\n"));
+        let text = status("text");
+        assert!(text.contains(&format!("{DOMAIN}: {words}\n")), "{text}");
+        assert_eq!(text.contains("/etc/rancher/k3s/registries.yaml"), findings > 0, "{text}");
+        let answer = json(&status("json"));
+        assert_eq!(answer["findings"].as_array().unwrap().len(), findings, "{answer:#}");
+        assert_eq!(answer["domains"][0]["grade"], grade, "{answer:#}");
+    }
+}

@@ -43,4 +43,5 @@ mod systemd;
 mod telemetry;
 mod tls;
 mod tokens;
+mod vigil;
 mod with_containerd;

@@ -112,6 +112,7 @@ async fn pulled() -> Node {
         node.mirror.get(&manifest(digest)).await.expect(200);
     }
     node.mirror.get(&manifest("v2")).await.expect(404);
+    node.mirror.head(&manifest(TAG)).await.expect(200);
     node
 }
 
@@ -131,6 +132,8 @@ async fn a_healthy_node_shows_its_chain_and_its_pulls() {
         "resumed ",
         "from memory",
         "refused with 404",
+        "✓</span> found",
+        &node.image.digest,
     ] {
         assert!(dom.contains(shown), "{shown} is missing in {dom}");
     }
@@ -139,6 +142,9 @@ async fn a_healthy_node_shows_its_chain_and_its_pulls() {
     let of = |reference: &str| pulls.iter().find(|pull| pull["reference"] == reference).unwrap();
     assert_eq!(of(&node.image.manifests[0].0)["fromMemory"], true, "the newest of two");
     assert_eq!(of(TAG)["fromMemory"], false, "a tag is asked of the registry each time");
+    let by_tag: Vec<_> = pulls.iter().filter(|pull| pull["reference"] == TAG).collect();
+    assert!(by_tag.iter().any(|pull| pull["method"] == "HEAD" && pull["outcome"] == "complete"), "{by_tag:?}");
+    assert!(by_tag.iter().all(|pull| pull["digest"] == node.image.digest), "{by_tag:?}");
     let layer = pulls.iter().find(|pull| pull["resumes"].as_u64() > Some(0)).expect("a layer that was resumed");
     assert!(layer["fromMemory"] == false && layer["outcome"] == "complete", "{layer}");
     assert_eq!(dom.matches("life-left").count() - STYLE_MENTIONS, 4, "one bar for each step: {dom}");

@@ -1,8 +1,11 @@
 //! Tokens through the real binary: how many calls pulls cost, what heals, where the cloud is asked.
 
+mod refused;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bytes::Bytes;
 use cloudsim::fault::{Effect, Fault};
 use cloudsim::image::Image;
 use cloudsim::journal::Service;
@@ -115,6 +118,20 @@ async fn a_fault_of_a_moment_at_any_hop_costs_no_cold_pull() {
     node.cloud.fault(Fault::on(Service::Realm, Effect::CloseBeforeHead).once());
     node.mirror.get(&manifest(TAG)).await.expect(200);
     node.finish().await;
+}
+
+/// As behind a gateway that has forgotten it: what is sent is taken, and nothing comes back, no answer to a probe either.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_dead_and_not_closed_costs_no_cold_pull() {
+    for service in [Service::Sts, Service::Cr, Service::Realm, Service::Registry] {
+        let cloud = cloud().await;
+        let dead = Fault::on(service, Effect::Frames { first: Bytes::new(), again: Bytes::new() }).once();
+        let dead = cloud.fault(dead);
+        let node = Node::around(cloud, Method::Rrsa, image()).await;
+        node.mirror.get(&manifest(TAG)).await.expect(200);
+        assert_eq!(node.cloud.faults().struck(dead), 1, "{service:?}");
+        node.finish().await;
+    }
 }
 
 /// Check 7 (`tests/it/peers.rs`).

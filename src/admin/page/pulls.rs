@@ -41,11 +41,15 @@ fn push_row(page: &mut String, pull: &PullStatus, now: Moment, several: bool) {
     page.push_str(&format!("<tr class=\"{}\">\n", if good { "ok" } else { "failed" }));
     let separator = if pull.reference.contains(':') { "@" } else { ":" };
     let of = if several { format!(" <span class=\"quiet\">{}</span>", escape(&pull.instance)) } else { String::new() };
+    // What a digest was asked for is clear; what a tag led to is not.
+    let resolved = pull.digest.as_deref().filter(|digest| *digest != pull.reference);
+    let resolved = resolved.map(|digest| format!(" <span class=\"quiet\">{}</span>", reference(digest)));
     page.push_str(&format!(
-        "<td class=\"what\"><span class=\"kind\">{}</span> <span>{}</span>{separator}{}{of}</td>\n",
+        "<td class=\"what\"><span class=\"kind\">{}</span> <span>{}</span>{separator}{}{}{of}</td>\n",
         escape(pull.kind),
         escape(&pull.repository),
-        reference(&pull.reference)
+        reference(&pull.reference),
+        resolved.unwrap_or_default()
     ));
     page.push_str(&format!("<td>{}</td>\n", ago(pull.at, now)));
     page.push_str(&format!("<td>{}</td>\n", size(pull)));
@@ -54,7 +58,7 @@ fn push_row(page: &mut String, pull: &PullStatus, now: Moment, several: bool) {
 }
 
 fn size(pull: &PullStatus) -> String {
-    let moved = pull.outcome != "redirected" && pull.outcome != "refused";
+    let moved = pull.method != "HEAD" && pull.outcome != "redirected" && pull.outcome != "refused";
     if moved { bytes(as_f64(pull.bytes)) } else { "–".to_owned() }
 }
 
@@ -68,6 +72,8 @@ fn rate(pull: &PullStatus) -> String {
 
 fn result(pull: &PullStatus, good: bool) -> String {
     let words = match (pull.outcome, pull.status) {
+        // All that a client asks for that has the content already.
+        ("complete", _) if pull.method == "HEAD" => "found".to_owned(),
         ("complete", _) => "complete".to_owned(),
         ("redirected", _) => "handed to the bucket".to_owned(),
         ("cut", _) => "cut: the stream broke for good".to_owned(),

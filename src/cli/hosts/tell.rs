@@ -7,7 +7,9 @@ use serde::Serialize;
 use super::super::Form;
 use super::super::output::{Failure, finding, print, print_json, warn};
 use super::wanted::Wanted;
-use crate::containerd::{Action, Discovery, DomainState, Finding, HostsToml, Outcome, State, Version, masked, unified};
+use crate::containerd::{
+    Action, Discovery, DomainState, Finding, Grade, HostsToml, Judged, Kind, Outcome, State, Version, masked, unified,
+};
 use crate::error::chain;
 
 /// Exit code: some file could not be changed.
@@ -43,8 +45,16 @@ struct StatusAnswer<'a> {
     containerd: Option<Version>,
     source: &'a str,
     certs_dir: Option<&'a Path>,
-    findings: &'a [Finding],
-    domains: Vec<DomainState>,
+    findings: Vec<&'a Finding>,
+    domains: Vec<DomainAnswer<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DomainAnswer<'a> {
+    #[serde(flatten)]
+    found: &'a DomainState,
+    grade: Grade,
 }
 
 #[derive(Debug, Serialize)]
@@ -108,23 +118,30 @@ const fn word(action: Action) -> &'static str {
     }
 }
 
-/// Tells how the entry of each domain is.
-pub(super) fn status(found: &Discovery, domains: Vec<DomainState>, form: Form) -> Result<(), Failure> {
+/// Tells how the entry of each domain is. Where a distribution writes the files, that is no finding as long as all of them
+/// lead to the daemon.
+pub(super) fn status(found: &Discovery, domains: &[Judged], form: Form) -> Result<(), Failure> {
     let certs_dir = found.certs_dir.root();
+    let is_rewritten = found.findings.iter().any(|finding| finding.kind == Kind::Rewritten);
+    let all_good = !domains.is_empty() && domains.iter().all(|domain| domain.grade == Grade::Good);
+    let findings = found.findings.iter().filter(|finding| finding.kind != Kind::Rewritten || !all_good);
     if form == Form::Json {
-        let Discovery { version, source, findings, .. } = found;
+        let Discovery { version, source, .. } = found;
+        let domains = domains.iter().map(|Judged { found, grade, .. }| DomainAnswer { found, grade: *grade });
+        let (findings, domains) = (findings.collect(), domains.collect());
         return print_json(&StatusAnswer { containerd: *version, source, certs_dir, findings, domains });
     }
     let version = found.version.map_or_else(|| "of unknown version".to_owned(), |version| version.to_string());
     let directory = certs_dir.map_or_else(|| "no directory".to_owned(), |directory| directory.display().to_string());
     let mut text = format!("containerd {version} reads {directory} (according to {})\n", found.source);
-    text.extend(found.findings.iter().map(finding));
-    for domain in &domains {
-        let others = match &domain.other_hosts[..] {
-            [] => String::new(),
-            others => format!("; also {}", others.join(", ")),
+    text.extend(findings.map(finding));
+    for Judged { found: domain, words, .. } in domains {
+        let (told, others) = match &domain.other_hosts[..] {
+            _ if is_rewritten => (words.clone(), String::new()),
+            [] => (state(&domain.state), String::new()),
+            others => (state(&domain.state), format!("; also {}", others.join(", "))),
         };
-        text.push_str(&format!("{}: {}{others}\n", domain.domain, state(&domain.state)));
+        text.push_str(&format!("{}: {told}{others}\n", domain.domain));
     }
     print(&text)
 }

@@ -1,7 +1,9 @@
 use std::time::Duration;
 
+use rustls::server::Acceptor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio_rustls::LazyConfigAcceptor;
 
 use super::{Client, ClientError, HostOverride, HostTarget, Params, TargetHost};
 use crate::error::{Explain, chain};
@@ -124,6 +126,24 @@ async fn a_connection_that_the_other_side_closed_meanwhile_costs_nothing() {
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
     });
     assert_eq!(client.send(get(url), Duration::from_secs(2)).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn http2_is_offered_to_everybody_but_buckets() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let both = client("a.test", listener.local_addr().unwrap().port());
+    let buckets = both.http1_only();
+    for (client, expected) in [(both, vec!["h2", "http/1.1"]), (buckets, vec!["http/1.1"])] {
+        let hello = async {
+            let stream = listener.accept().await.unwrap().0;
+            let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await.unwrap();
+            let offered: Vec<_> = start.client_hello().alpn().unwrap().map(<[u8]>::to_vec).collect();
+            offered
+        };
+        // The handshake ends here, and the request with it.
+        let (offered, _) = tokio::join!(hello, client.send(get("https://a.test/"), Duration::from_secs(5)));
+        assert_eq!(offered, expected.into_iter().map(|name| name.as_bytes().to_vec()).collect::<Vec<_>>());
+    }
 }
 
 /// Waits until a connection that was opened ahead lies where it is found.

@@ -84,6 +84,34 @@ async fn a_403_that_says_expired_is_renewed_once_and_another_is_final() {
     assert_eq!(world.tokens.refused.load(Ordering::SeqCst), 1);
 }
 
+/// The simulated registry says of a revoked bearer that it is no longer valid.
+#[tokio::test]
+async fn a_bearer_that_is_revoked_while_its_request_is_under_way_is_renewed_again() {
+    for (revoked, status, renewed) in [(3, 200, 3), (4, 503, 3)] {
+        let world = World::new().await;
+        for _ in 0..revoked {
+            world.cloud.revoke_bearers();
+        }
+        let answer = world.get(&world.target("manifests/v1")).await;
+        assert_eq!(answer.status, status, "{revoked} times");
+        assert_eq!(world.tokens.refused.load(Ordering::SeqCst), renewed, "{revoked} times");
+    }
+}
+
+#[tokio::test]
+async fn a_401_that_is_not_about_the_age_of_the_bearer_is_worth_one_more_and_no_third() {
+    let world = World::new().await;
+    let challenge = format!(r#"Bearer realm="https://{VPC}/auth",error="insufficient_scope""#);
+    let refused = Effect::Answer {
+        status: StatusCode::UNAUTHORIZED,
+        headers: vec![(http::header::WWW_AUTHENTICATE, HeaderValue::from_str(&challenge).unwrap())],
+        body: bytes::Bytes::new(),
+    };
+    world.cloud.fault(Fault::on(Service::Registry, refused));
+    assert_eq!(world.get(&world.target("manifests/v1")).await.status, 403);
+    assert_eq!(world.tokens.refused.load(Ordering::SeqCst), 1);
+}
+
 #[tokio::test]
 async fn a_right_that_is_missing_is_403_and_never_401() {
     let world = World::new().await;

@@ -82,6 +82,11 @@ impl ProvideBearer for Forged {
 
     fn refused(&self, _host: &RegistryHost, _scope: &Scope, bearer: &Bearer, challenge: Option<&str>) {
         assert!(challenge.is_none_or(|challenge| challenge.contains("Bearer realm=")), "{challenge:?}");
+        if challenge.is_some_and(|challenge| challenge.contains("insufficient_scope")) {
+            // It is as good as it was, and so is the next.
+            self.refused.fetch_add(1, Ordering::SeqCst);
+            return;
+        }
         let generation = self.issued.lock().unwrap()[bearer.token.expose()];
         let next = self.generation.compare_exchange(generation, generation + 1, Ordering::SeqCst, Ordering::SeqCst);
         // One that several requests had is refused to each of them, and renewed once.

@@ -7,12 +7,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use super::{Outcome, RUNNING, RefreshCell, is_settled};
+use super::{Outcome, RUNNING, RefreshCell};
 use crate::clock::{Timestamp, later, until};
-use crate::error::{Explain, Retry};
+use crate::error::diagnosis::{Key, Sign};
+use crate::error::{Explain, Retry, chain};
 use crate::refresh::policy::LEAST_PAUSE;
 use crate::refresh::{Expiring, Interrupted, Load};
-use crate::telemetry::metrics::CacheResult;
+use crate::telemetry::metrics::{CacheResult, Hop};
 
 impl<L: Load> RefreshCell<L> {
     /// Waits for the running load or a new one; a value that is still good stands in for a failure.
@@ -71,6 +72,34 @@ impl<L: Load> RefreshCell<L> {
         (receiver, true)
     }
 
+    /// A line in the log for a failure that nobody else tells of: of this level, and where a bearer was not to be had, the
+    /// pull that needed it complains itself.
+    ///
+    /// A source that is not configured is passed over without a word; that there is no other, the login says, which is
+    /// bought with it.
+    fn complain(&self, error: &L::Error) {
+        let inner = &self.0;
+        let held = self.peek();
+        let row = error.row();
+        let is_told_here = match (row.key, inner.hop) {
+            (Key::Sign(Sign::NoCredentials), hop) => hop == Hop::AuthorizationToken,
+            (_, Hop::Bearer) => held.is_some() && inner.load.inherited(error).is_none(),
+            _ => inner.load.inherited(error).is_none(),
+        };
+        if is_told_here {
+            tracing::warn!(
+                instance = &*inner.metrics.instance,
+                hop = inner.hop.as_str(),
+                blame = row.who.as_str(),
+                cloud_request_id = error.request_id(),
+                advice = error.advice().as_deref(),
+                usable_until = held.map(|held| display(held.expires)),
+                error = chain(error),
+                "a token could not be fetched"
+            );
+        }
+    }
+
     /// Books the outcome of a load and says what the waiters receive.
     fn book(&self, outcome: Result<Expiring<L::Value>, Arc<L::Error>>) -> Outcome<L> {
         let inner = &self.0;
@@ -80,10 +109,6 @@ impl<L: Load> RefreshCell<L> {
         let (due, outcome) = match outcome {
             Ok(value) => {
                 let value = Arc::new(value);
-                // Whether the new value is any good is known once it has been shown to somebody: the old one tells.
-                if inner.current.load().as_ref().is_some_and(|old| is_settled(old, now)) {
-                    state.refusals = 0;
-                }
                 state.failures = 0;
                 state.throttlings = 0;
                 state.failing_since = None;
@@ -129,6 +154,10 @@ struct Landing<L: Load> {
 
 impl<L: Load> Landing<L> {
     fn finish(mut self, outcome: Result<Expiring<L::Value>, Arc<L::Error>>) {
+        // Before anybody is told, so that the log has the cause in front of what comes of it.
+        if let Err(error) = &outcome {
+            self.cell.complain(error);
+        }
         self.land(outcome);
     }
 

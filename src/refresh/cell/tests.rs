@@ -2,6 +2,7 @@
 
 mod edges;
 mod orders;
+mod refusals;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -252,22 +253,6 @@ async fn a_refused_value_is_replaced_at_once_and_only_that_value() {
     cell.refused(&first, Arc::new(Failure::Refused));
     assert_eq!(cell.fetch().await.unwrap().value, 2, "a late refusal dropped the new value");
     assert_eq!(mint.loads(), 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn values_that_are_refused_one_after_the_other_are_backed_off() {
-    let (mint, cell) = Mint::cell(3600);
-    let until = Instant::now() + seconds(60);
-    while Instant::now() < until {
-        match cell.fetch().await {
-            Ok(value) => cell.refused(&value, Arc::new(Failure::Refused)),
-            Err(error) => {
-                assert_eq!(*error, Failure::Refused);
-                sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
-    assert!(mint.loads() < 12, "{} loads in a minute of refusals", mint.loads());
 }
 
 #[tokio::test(start_paused = true)]

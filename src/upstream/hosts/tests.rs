@@ -2,20 +2,24 @@ use std::time::Duration;
 
 use super::{FIRST_REST, Hosts, LONGEST_REST};
 use crate::http::origin::Origin;
-use crate::oci::RegistryHost;
+use crate::oci::{InstanceId, RegistryHost};
 
 fn host(name: &str) -> RegistryHost {
     RegistryHost::parse(name).unwrap()
 }
 
+fn instance() -> InstanceId {
+    InstanceId::parse("cri-1").unwrap()
+}
+
 fn pair() -> (Hosts, RegistryHost, RegistryHost) {
     let (vpc, public) = (host("vpc.test"), host("public.test"));
-    (Hosts::new(vec![vpc.clone(), public.clone()]), vpc, public)
+    (Hosts::new(instance(), vec![vpc.clone(), public.clone()]), vpc, public)
 }
 
 #[test]
 fn without_pull_from_each_domain_is_asked_under_its_own_name() {
-    let hosts = Hosts::new(Vec::new());
+    let hosts = Hosts::new(instance(), Vec::new());
     hosts.failed(&host("a.test"), None);
     assert_eq!(hosts.order(&host("a.test")), [host("a.test")]);
     assert_eq!(hosts.due(), None);

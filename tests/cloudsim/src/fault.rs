@@ -62,6 +62,15 @@ pub enum Effect {
         /// Sent behind it over and over, until the client goes away; empty: the connection is closed.
         again: Bytes,
     },
+    /// The same, with one byte a second behind these: enough to look alive, and never enough.
+    Drip(Bytes),
+    /// The same over HTTP/2: frames in answer to the first request of a new connection, which is stream 1.
+    Frames {
+        /// Sent once.
+        first: Bytes,
+        /// Sent behind it over and over, until the client goes away; empty: the client is waited for.
+        again: Bytes,
+    },
 }
 
 impl Effect {
@@ -73,7 +82,8 @@ impl Effect {
 
     /// Whether it strikes while a connection is made, before any request is seen.
     fn strikes_connections(&self) -> bool {
-        matches!(self, Self::WrongCertificate | Self::RefuseConnection | Self::Raw { .. })
+        use Effect::{Drip, Frames, Raw, RefuseConnection, WrongCertificate};
+        matches!(self, WrongCertificate | RefuseConnection | Raw { .. } | Drip(_) | Frames { .. })
     }
 }
 

@@ -37,10 +37,10 @@ const APART: Duration = Duration::from_secs(4);
 
 /// When what was issued has been taken back.
 ///
-/// The daemon renews what is refused at once, three times in a row (a login, its session and the session before that may go
-/// together); what is refused again within a minute of its issue, a fourth time in a row, it takes for a registry that
-/// refuses everything, and holds off. And one request is tried with one new bearer. Both are meant, so revocations keep
-/// to it: three at most without a quiet minute, and none within the other's request.
+/// The daemon renews what is refused at once, some times in a row (a login, its session and the session before that may go
+/// together); what is refused more often, each time within a minute of the last, it takes for a registry that refuses
+/// everything, and puts the next renewal off. Pulls wait for that, but not for ever. So revocations keep to what is
+/// certain: three at most without a quiet minute, and none within the other's request.
 #[derive(Debug, Default)]
 pub(super) struct Revocations {
     last: Option<Instant>,

@@ -6,7 +6,7 @@ use super::{siege, weapons};
 use crate::support::client::Reply;
 
 /// An error that is no 401, and that names who must act.
-fn refused(what: &str, reply: &Reply) {
+pub(super) fn refused(what: &str, reply: &Reply) {
     let status = reply.status.as_u16();
     assert!((500..505).contains(&status), "{what}: {status}");
     assert_eq!(reply.error().1, reply.reason, "{what}");

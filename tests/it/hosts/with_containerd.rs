@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -14,18 +15,22 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::json;
 use crate::support::containerd::Containerd;
 use crate::support::daemon::Daemon;
 use crate::support::node::get;
-use crate::support::{DOMAIN, Node, REPOSITORY, TAG};
+use crate::support::{DOMAIN, LIMIT, Node, REPOSITORY, TAG};
 
 /// What a pull may take longer where our entry leads nowhere than where there is none.
 const TOLERATED: Duration = Duration::from_secs(1);
 
 /// How long the daemon hangs before it is ended, as a watchdog would.
 const HANG: Duration = Duration::from_secs(2);
+
+/// How long one is held by a daemon that hangs and that nothing ends; containerd before 2.3 has no limit of its own.
+const HELD: Duration = Duration::from_secs(5);
 
 /// Small enough that a pull is made of round trips, not of bytes.
 const LAYER: usize = 256 * 1024;
@@ -181,6 +186,30 @@ async fn a_daemon_that_is_gone_costs_a_pull_less_than_a_second() {
         assert!(took < without + TOLERATED, "{what}: {took:?} instead of {without:?}");
         assert!(other.connections.try_recv().is_ok(), "{what}: containerd did not come by");
     }
+}
+
+/// Check 18 (`tests/it/peers.rs`). As on a machine that is paused, or where there is no watchdog.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_stays_hung_holds_the_pulls_that_reach_it_and_no_others_and_answers_when_it_goes_on() {
+    let site = Site::start().await;
+    site.write_admins_file();
+    site.hosts(&["install"]);
+    site.pull("serving").await;
+
+    site.node.daemon.signal("STOP");
+    let mut held = pin!(site.pull("hung until it goes on"));
+    assert!(timeout(HELD, &mut held).await.is_err(), "nobody hung");
+    site.hosts(&["uninstall"]);
+    let beside = site.pull("hung, and out of hosts.toml").await;
+    assert!(beside < HELD, "{beside:?}");
+    site.node.daemon.signal("CONT");
+    let held = timeout(LIMIT, held).await.expect("it goes on");
+    assert!(held >= HELD, "{held:?}");
+
+    site.hosts(&["install"]);
+    let asked = Site::requests(&site.node.daemon).await;
+    site.pull("serving again").await;
+    assert!(Site::requests(&site.node.daemon).await > asked, "it serves as before");
 }
 
 /// Check 18 (`tests/it/peers.rs`).

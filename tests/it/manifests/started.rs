@@ -9,7 +9,8 @@ use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
 use super::{items, path, pod};
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{Daemon, PROGRAM};
+use crate::support::node::get;
 use crate::support::{DOMAIN, LIMIT, POLL};
 
 /// Where containerd of an ordinary node reads its mirrors from.
@@ -123,6 +124,45 @@ async fn a_configuration_without_domains_starts_and_its_domains_are_installed_wh
         }
     };
     timeout(LIMIT, installed).await.expect("hosts.toml of the domain that the cloud has named");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_daemon_sees_whether_containerd_of_its_node_is_sent_to_it() {
+    let cloud = CloudSim::start().await.unwrap();
+    let config = cloud.node_config(Method::Rrsa);
+    let node = Node::with(&format!("'{CERTS_DIR}'"));
+    let serve = pod("rrsa")["containers"][0].clone();
+    let mounts = items(&serve["volumeMounts"]);
+    let mount = mounts.iter().find(|mount| mount["name"] == "certs").expect("the directory of the node");
+    assert_eq!(mount["readOnly"], true);
+    let environment = items(&serve["env"]);
+    let named =
+        environment.iter().find(|variable| variable["name"] == "ACR_PULL_PROXY_CERTS_DIR").expect("where it is");
+    assert_eq!(named["value"], mount["mountPath"]);
+
+    let mut program = Command::new("env");
+    program.arg(format!("ACR_PULL_PROXY_CERTS_DIR={}", node.path("certs.d").display())).arg(PROGRAM);
+    let daemon = Daemon::through(&config, program).await;
+    let until = async |good: bool| {
+        let seen = async {
+            loop {
+                let status: Value = serde_json::from_str(&get(daemon.admin, "/status").await.1).unwrap();
+                if status["containerd"]["domains"][0]["good"] == good {
+                    return;
+                }
+                sleep(POLL).await;
+            }
+        };
+        timeout(LIMIT, seen).await.unwrap_or_else(|_| panic!("it is not told to be {good}"));
+    };
+    until(false).await;
+    let file = node.path("acr-pull-proxy.yaml");
+    fs::write(&file, &config).unwrap();
+    let mut init = node.container("rrsa", "initContainers", 0, &file);
+    let output = init.env("ACR_PULL_PROXY_LISTEN", daemon.listen.to_string()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    until(true).await;
+    daemon.stop();
 }
 
 /// A container that stays; ended with the test.

@@ -53,6 +53,8 @@ pub(super) const CHECKS: &[Check] = &[
         shown_by: &[
             ("tests/it/chain.rs", "a_bearer_that_is_revoked_early_costs_one_more_and_no_failed_pull"),
             ("tests/it/tokens.rs", "a_403_of_the_registry_that_says_expired_costs_a_bearer_and_no_failed_pull"),
+            ("tests/it/tokens/refused.rs", "bearers_that_are_taken_back_one_after_the_other_fail_no_pull"),
+            ("tests/it/tokens/refused.rs", "a_registry_that_refuses_every_bearer_is_told_of_and_costs_no_storm"),
             ("src/proxy/tests/manifests.rs", "a_bearer_that_is_refused_is_renewed_once"),
             ("src/proxy/tests/manifests.rs", "a_403_that_says_expired_is_renewed_once_and_another_is_final"),
         ],
@@ -212,6 +214,10 @@ pub(super) const CHECKS: &[Check] = &[
             ("tests/it/hosts/with_containerd.rs", "a_daemon_that_is_gone_costs_a_pull_less_than_a_second"),
             (
                 "tests/it/hosts/with_containerd.rs",
+                "a_daemon_that_stays_hung_holds_the_pulls_that_reach_it_and_no_others_and_answers_when_it_goes_on",
+            ),
+            (
+                "tests/it/hosts/with_containerd.rs",
                 "with_strict_a_pull_fails_at_once_where_the_daemon_is_gone_and_works_again_after_uninstall",
             ),
             (
@@ -236,9 +242,13 @@ pub(super) const CHECKS: &[Check] = &[
         number: 20,
         what: "Eight streams of 5 GB within 128 MiB: no growth, and no page cache.",
         open: Some(
-            "768 MiB instead of 40 GB, with half of the readers slow: what is shown is that memory does not follow the bytes.",
+            "2304 MiB instead of 40 GB, with half of the readers slow: what is shown is that memory does not follow the bytes.",
         ),
-        shown_by: &[("tests/it/peers/load.rs", "eight_streams_of_layers_larger_than_the_limit_leave_memory_flat")],
+        shown_by: &[
+            ("tests/it/peers/load.rs", "eight_streams_of_layers_larger_than_the_limit_leave_memory_flat"),
+            ("tests/it/footprint/slow_readers.rs", "over_http1"),
+            ("tests/it/footprint/slow_readers.rs", "over_http2"),
+        ],
     },
     Check {
         number: 21,

@@ -78,7 +78,7 @@ pub(crate) const OVERLAY: Block =
     block(DAEMONSET, "sh", "acr-pull-proxy check --config", "an_overlay_is_checked_as_the_readme_says");
 pub(crate) const KEY_FILES: Block = block(DAEMONSET, "sh", "install -d -o 65521", ON_A_NODE);
 pub(crate) const ROLLOUT: Block = block(DAEMONSET, "sh", "kubectl -n kube-system rollout", IN_A_CLUSTER);
-pub(crate) const DELETE: Block = block(DAEMONSET, "sh", "kubectl delete -k", IN_A_CLUSTER);
+pub(crate) const DELETE: Block = block(DAEMONSET, "sh", "kubectl delete --cascade", IN_A_CLUSTER);
 
 const BLOCKS: &[Block] = &[
     DEMO,

@@ -168,7 +168,9 @@ fn every_kubectl_command_names_what_the_manifests_hold() {
             let line = line.split("   # ").next().unwrap_or_default();
             let words: Vec<_> = line.split_whitespace().collect();
             match &words[..] {
-                ["kubectl", "apply" | "delete", "-k", directory] => {
+                ["kubectl", "apply", "-k", directory]
+                | ["kubectl", "delete", "-k", directory]
+                | ["kubectl", "delete", "--cascade=foreground", "-k", directory] => {
                     assert!(root().join("daemonset").join(directory).join("kustomization.yaml").is_file(), "{line}");
                 }
                 ["kubectl", "-n", "kube-system", "rollout", "status", set] => is_kept(set, None),
@@ -190,6 +192,16 @@ fn every_kubectl_command_names_what_the_manifests_hold() {
             }
         }
     }
+}
+
+/// `hosts-watch` would write again what the cleanup takes out.
+#[test]
+fn the_pods_are_gone_before_the_entries_are_taken_out() {
+    let text = blocks::DELETE.text();
+    let at = |command: &str| {
+        text.lines().position(|line| line.starts_with(command)).unwrap_or_else(|| panic!("no '{command}' in {text}"))
+    };
+    assert!(at("kubectl delete --cascade=foreground -k overlays/") < at("kubectl apply -k cleanup"), "{text}");
 }
 
 /// `daemonset/NAME` must be among the manifests, in `kube-system`, with this container.

@@ -9,6 +9,7 @@ use cloudsim::ram::Instance;
 use cloudsim::ram::setup::{self, INSTANCE, PULL_ROLE};
 use cloudsim::{CloudSim, Method};
 use http::StatusCode;
+use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::LIMIT;
@@ -40,28 +41,37 @@ fn assert_fields(line: &Value, expected: &[(&str, &str)]) {
 async fn each_pull_is_one_audit_line() {
     let mut node = Node::start().await;
     let (digest, bytes) = node.image.blobs[0].clone();
-    node.mirror.head(&manifest(TAG)).await.expect(200);
+    let of_head = node.mirror.head(&manifest(TAG)).await.expect(200).header("x-request-id").to_owned();
     node.mirror.get("/v2/").await.expect(200);
     let by_tag = node.mirror.get(&manifest(TAG)).await.expect(200).header("x-request-id").to_owned();
     let of_blob = node.mirror.get(&blob(&digest)).await.expect(200).header("x-request-id").to_owned();
-    let common =
-        [("level", "info"), ("msg", "pulled"), ("instance", INSTANCE), ("repository", REPOSITORY), ("role", PULL_ROLE)];
+    let common = [("level", "info"), ("instance", INSTANCE), ("repository", REPOSITORY), ("role", PULL_ROLE)];
+    let resolved = node.image.digest.as_str();
+    let of_manifest = [("reference", TAG), ("digest", resolved), ("kind", "manifest"), ("outcome", "complete")];
+
+    // All that containerd asks for where it has the image already.
+    let line = audit_line(&mut node.daemon, &of_head).await;
+    assert_fields(&line, &common);
+    assert_fields(&line, &of_manifest);
+    assert_fields(&line, &[("msg", "found"), ("method", "HEAD")]);
+    assert!(line["bytes"] == 0 && line["status"] == 200, "{line}");
 
     let line = audit_line(&mut node.daemon, &by_tag).await;
     assert_fields(&line, &common);
-    let resolved = node.image.digest.as_str();
-    assert_fields(&line, &[("reference", TAG), ("digest", resolved), ("kind", "manifest"), ("outcome", "complete")]);
+    assert_fields(&line, &of_manifest);
+    assert_fields(&line, &[("msg", "pulled"), ("method", "GET")]);
     assert!(line["duration_ms"].is_u64() && line["bytes"].as_u64() > Some(0) && line["status"] == 200, "{line}");
 
     let line = audit_line(&mut node.daemon, &of_blob).await;
     assert_fields(&line, &common);
     assert_fields(&line, &[("reference", &digest), ("digest", &digest), ("kind", "blob"), ("outcome", "complete")]);
+    assert_fields(&line, &[("msg", "pulled")]);
     assert_eq!(line["bytes"], bytes.len(), "{line}");
     assert_eq!(line["resumes"], 0, "{line}");
     let id = line["cloud_request_ids"].as_str().unwrap();
     assert!(id.len() == 24 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "OSS' name for one request: {line}");
     let lines = node.daemon.log().matches("\"target\":\"audit\"").count();
-    assert_eq!(lines, 2, "neither a ping nor a HEAD moves content:\n{}", node.daemon.log());
+    assert_eq!(lines, 3, "a ping asks for no content:\n{}", node.daemon.log());
     node.finish().await;
 }
 
@@ -110,6 +120,40 @@ async fn a_failed_pull_names_the_client_s_request_and_the_cloud_s_by_different_w
     daemon.stop();
 }
 
+/// Pulls go on meanwhile, so that nothing else says that something is wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewal_that_fails_while_pulls_go_on_is_a_warning() {
+    let cloud = CloudSim::start().await.unwrap();
+    let repositories = [REPOSITORY, "team/second", "team/third"];
+    for repository in repositories {
+        cloud.push(INSTANCE, repository, TAG, &Image::random(1, 1024, 6)).unwrap();
+    }
+    let mut daemon = Daemon::as_configured(&cloud.node_config(Method::Rrsa)).await;
+    let mirror = Mirror::at(daemon.listen);
+    let pull =
+        async |repository| mirror.get(&format!("/v2/{repository}/manifests/{TAG}?ns={DOMAIN}")).await.expect(200);
+    pull(repositories[0]).await;
+    cloud.fault(no_permission());
+    // Less is left of every session than expiringThreshold. With one bearer the daemon learns the time, with the next it
+    // renews.
+    cloud.clock().advance(SignedDuration::from_mins(50));
+    pull(repositories[1]).await;
+    pull(repositories[2]).await;
+    let line = daemon.wait_for_line(LIMIT, |line| line["msg"] == "a token could not be fetched").await;
+    assert_fields(&line, &[("level", "warn"), ("instance", INSTANCE), ("hop", "assume_role")]);
+    assert_fields(&line, &[("cloud_request_id", STS_ID)]);
+    for (field, part) in [("error", "NoPermission"), ("advice", PULL_ROLE)] {
+        assert!(line[field].as_str().is_some_and(|text| text.contains(part)), "{field} in {line}");
+    }
+    assert!(line["usable_until"].is_string() && line["blame"].is_string(), "{line}");
+    pull(repositories[0]).await;
+    let log = daemon.stop();
+    assert!(!log.contains("a pull request failed"), "{log}");
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut hops = lines.filter(|line| line["msg"] == "a token could not be fetched").map(|line| line["hop"].clone());
+    assert!(hops.all(|hop| hop == "assume_role"), "what fails with it is not told again:\n{log}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_failures_of_one_instance_do_not_hide_those_of_another() {
     let directory = setup::directory();
@@ -156,6 +200,7 @@ async fn a_storm_of_failures_is_one_line_until_somebody_looks_closer() {
     let log = daemon.stop();
     assert_eq!(log.matches("\"msg\":\"a pull request failed\"").count(), 6, "{log}");
     assert!(log.contains("\"level\":\"debug\""));
+    assert!(log.contains("\"span\":\"request{") && !log.contains("\\u001b"), "no colours in JSON: {log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

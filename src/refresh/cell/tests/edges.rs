@@ -66,20 +66,6 @@ async fn values_that_are_dead_on_arrival_do_not_make_a_load_of_every_caller() {
     assert_eq!(mint.loads(), 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn refusals_long_ago_do_not_count_as_refusals_in_a_row() {
-    let (mint, cell) = Mint::cell(3600);
-    for _ in 0..10 {
-        let value = cell.fetch().await.unwrap();
-        cell.refused(&value, Arc::new(Failure::Refused));
-        cell.fetch().await.unwrap();
-        sleep(seconds(3000)).await;
-        cell.fetch().await.unwrap();
-        sleep(seconds(10)).await;
-    }
-    assert_eq!(mint.loads(), 21);
-}
-
 /// Fails, or never ends.
 #[derive(Debug)]
 struct Scripted {

@@ -11,15 +11,15 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use rustls::HandshakeKind;
 use rustls::server::Acceptor;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_rustls::LazyConfigAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use super::World;
 use super::exchange::{Connection, exchange};
+use super::raw::{drip, frames, speak};
 use super::wire::{Grip, ResetOnClose, Wire};
 use crate::fault::{Effect, Target};
 use crate::journal::Service;
@@ -90,6 +90,10 @@ async fn handshake_and_serve(
         Some(Effect::Raw { first, again }) => {
             return speak(start.into_stream(faces.http1).await?, &first, &again).await;
         }
+        Some(Effect::Drip(first)) => return drip(start.into_stream(faces.http1).await?, &first).await,
+        Some(Effect::Frames { first, again }) => {
+            return frames(start.into_stream(faces.both).await?, &first, &again).await;
+        }
         Some(_) => faces.wrong_name,
         None if service == Service::Oss => faces.http1,
         None => faces.both,
@@ -99,20 +103,6 @@ async fn handshake_and_serve(
     let connection = Connection::tls(peer, NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed), name, resumed);
     serve(stream, pace, connection, world).await;
     Ok(())
-}
-
-/// Reads one request, says `first` and then `again` without end, or closes.
-async fn speak(mut stream: TlsStream<TcpStream>, first: &[u8], again: &[u8]) -> io::Result<()> {
-    let mut request = Vec::new();
-    while !request.ends_with(b"\r\n\r\n") {
-        request.push(stream.read_u8().await?);
-    }
-    stream.write_all(first).await?;
-    stream.flush().await?;
-    while !again.is_empty() {
-        stream.write_all(again).await?;
-    }
-    stream.shutdown().await
 }
 
 /// Serves the requests of one connection.

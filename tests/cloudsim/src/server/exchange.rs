@@ -154,7 +154,11 @@ async fn struck(world: &World, service: Service, mut call: Call, effect: Effect)
         Effect::ExpiredSignature => world.answer(service, &call, Redirects::Expired).into(),
         Effect::SkewedDate(skew) => Plan { skew, ..ask(&call).into() },
         // These strike connections and never come here.
-        Effect::WrongCertificate | Effect::RefuseConnection | Effect::Raw { .. } => ask(&call).into(),
+        Effect::WrongCertificate
+        | Effect::RefuseConnection
+        | Effect::Raw { .. }
+        | Effect::Drip(_)
+        | Effect::Frames { .. } => ask(&call).into(),
     })
 }
 

@@ -6,6 +6,7 @@
 pub(crate) mod accept;
 mod body;
 mod exchange;
+mod raw;
 mod wire;
 
 use http::{Response, StatusCode, Uri};
