@@ -4,6 +4,7 @@
 
 mod change;
 mod daemon;
+mod registries;
 mod tell;
 mod token;
 mod wanted;
@@ -19,7 +20,7 @@ use super::output::{Failure, warn};
 use super::usage::number;
 use super::{Form, Settings};
 use crate::config::{Config, Environment, load};
-use crate::containerd::{Discovery, Entry, Lookup, NodeError, Record, discover};
+use crate::containerd::{Discovery, Entry, Kind, Lookup, NodeError, Record, discover};
 use crate::error::chain;
 use wanted::Wanted;
 
@@ -157,7 +158,10 @@ pub(super) fn run(arguments: Arguments, path: &Path, environment: &Environment, 
                     daemon::wait_until_ready(config.admin, Duration::from_secs(seconds))?;
                 }
                 let wanted = Wanted::with_token(&config, &entries, &found, token)?;
-                change::install(&wanted, &found, &place, &writing, form)
+                match found.rewritten() {
+                    Some(_) => registries::install(&wanted, found, writing.dry_run, form),
+                    None => change::install(&wanted, &found, &place, &writing, form),
+                }
             };
             match install() {
                 Err(failure) if manner.best_effort => {
@@ -206,10 +210,11 @@ pub(super) fn mirror(config: &Config) -> String {
     wanted::bare(config).mirror().to_owned()
 }
 
-/// Where entries go; a refusal where containerd would not read them.
+/// Where entries go; a refusal where containerd would not read them. Where only a distribution that writes the files stands
+/// in the way, it may have been told to send containerd here: that is for [`registries`] to judge.
 fn discovered(place: &Place, config: &Config) -> Result<Discovery, Failure> {
     let found = discover(&place.lookup(Some(mirror(config))));
-    if found.findings.iter().any(|finding| finding.kind.is_in_the_way()) {
+    if found.findings.iter().any(|finding| finding.kind.is_in_the_way() && finding.kind != Kind::Rewritten) {
         Err(Failure::Refused(found.findings))
     } else {
         Ok(found)

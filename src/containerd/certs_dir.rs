@@ -118,8 +118,17 @@ impl CertsDir {
     /// Whether the file of a domain leads to the mirror at all, whoever wrote it and in whatever form. k3s and RKE2 put
     /// the path behind the address that containerd would put there by itself.
     pub(super) fn leads_to(&self, domain: &RegistryHost, mirror: &str) -> bool {
-        let text = HostsFile::read(&self.file(domain)).ok().and_then(|file| file.text).unwrap_or_default();
-        HostsToml::hosts(&text).iter().any(|host| host.trim_end_matches('/').trim_end_matches("/v2") == mirror)
+        is_among(&HostsToml::hosts(&self.text(domain)), mirror)
+    }
+
+    /// The same without our entry.
+    pub(super) fn leads_to_by_others(&self, domain: &RegistryHost, mirror: &str) -> bool {
+        is_among(&HostsToml::parse(&self.text(domain)).other_hosts(), mirror)
+    }
+
+    /// What the file of a domain says; nothing where it is not there or cannot be read.
+    fn text(&self, domain: &RegistryHost) -> String {
+        HostsFile::read(&self.file(domain)).ok().and_then(|file| file.text).unwrap_or_default()
     }
 
     /// The directory that containerd takes for a domain: the roots one by one, `_default` before the next root
@@ -216,6 +225,11 @@ fn file_state(path: &Path, entry: &Entry, server: &Server) -> (State, Vec<String
         },
     };
     (state, parsed.other_hosts().into_iter().filter(|host| host != entry.mirror()).collect())
+}
+
+/// Whether one of the hosts is the mirror, also with the path that containerd would add.
+fn is_among(hosts: &[String], mirror: &str) -> bool {
+    hosts.iter().any(|host| host.trim_end_matches('/').trim_end_matches("/v2") == mirror)
 }
 
 /// Whether there are certificates in Docker's layout (containerd, docs/hosts.md).

@@ -72,8 +72,17 @@ impl Discovery {
         Judgement { findings: findings.cloned().collect(), domains }
     }
 
+    /// The domains that a distribution which writes the files does not send to the daemon by itself. An entry of ours does
+    /// not count: it is gone with the next start of the distribution.
+    #[must_use]
+    pub fn not_sent<'a>(&self, domains: &'a [(RegistryHost, Server)], entry: &Entry) -> Vec<&'a RegistryHost> {
+        let domains = domains.iter().map(|(domain, _)| domain);
+        domains.filter(|domain| !self.certs_dir.leads_to_by_others(domain, entry.mirror())).collect()
+    }
+
     /// The distribution that writes the files.
-    fn rewritten(&self) -> Option<&Finding> {
+    #[must_use]
+    pub fn rewritten(&self) -> Option<&Finding> {
         self.findings.iter().find(|finding| finding.kind == Kind::Rewritten)
     }
 

@@ -1,6 +1,7 @@
 //! `hosts` of the real binary: what it prints, which exit code it ends with, what the files are then.
 
 mod killed;
+mod registries;
 mod spegel;
 mod watch;
 mod with_containerd;
@@ -25,6 +26,8 @@ const ADMIN: &str = "# ask the storage team\n[host.\"https://cache.example\"]\n 
 /// Directories of a node: configuration, certs.d, state.
 struct Place {
     dir: TempDir,
+    /// containerd's configuration; without one, certs.d is named.
+    containerd_config: Option<PathBuf>,
 }
 
 impl Place {
@@ -38,7 +41,7 @@ impl Place {
         );
         fs::write(dir.path().join("config.yaml"), config).unwrap();
         fs::create_dir(dir.path().join("certs.d")).unwrap();
-        Self { dir }
+        Self { dir, containerd_config: None }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -69,8 +72,11 @@ impl Place {
             // Whatever containerd this machine has is not asked.
             .env("PATH", "/nonexistent")
             .env("ACR_PULL_PROXY_CONFIG", self.path("config.yaml"))
-            .env("ACR_PULL_PROXY_CERTS_DIR", self.path("certs.d"))
             .env("ACR_PULL_PROXY_STATE_DIR", self.path("state"));
+        match &self.containerd_config {
+            Some(config) => command.env("ACR_PULL_PROXY_CONTAINERD_CONFIG", config),
+            None => command.env("ACR_PULL_PROXY_CERTS_DIR", self.path("certs.d")),
+        };
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
@@ -248,33 +254,4 @@ async fn discovered_domains_are_asked_of_the_running_daemon() {
     let (_, status) = get(daemon.admin, "/status").await;
     assert!(status.contains(DOMAIN), "{status}");
     assert!(place.file(DOMAIN).exists(), "{:?}", place.files());
-}
-
-/// Whose `registries.yaml` leads elsewhere, and then here.
-#[test]
-fn on_k3s_the_status_is_what_came_of_registries_yaml() {
-    let place = Place::serving(&[DOMAIN]);
-    let config = place.path("var/lib/rancher/k3s/agent/etc/containerd/config.toml");
-    fs::create_dir_all(config.parent().unwrap()).unwrap();
-    let certs = place.path("certs.d");
-    let registry = "[plugins.'io.containerd.cri.v1.images'.registry]";
-    fs::write(&config, format!("version = 3\n{registry}\nconfig_path = '{}'\n", certs.display())).unwrap();
-    let status = |form: &str| {
-        let mut command = place.command(&["status", "--output", form, "--containerd-config"]);
-        let output = command.arg(&config).env_remove("ACR_PULL_PROXY_CERTS_DIR").output().unwrap();
-        assert!(output.status.success(), "{}", stderr(&output));
-        String::from_utf8(output.stdout).unwrap()
-    };
-    for (host, words, grade, findings) in [
-        ("http://127.0.0.1:5000/v2", "does not ask this daemon", "bad", 1),
-        ("http://127.0.0.1:7080/v2", "asks this daemon, as registries.yaml says", "good", 0),
-    ] {
-        place.write(DOMAIN, &format!("server = \"https://{DOMAIN}/v2\"\n\n[host.\"{host}\"]\n"));
-        let text = status("text");
-        assert!(text.contains(&format!("{DOMAIN}: {words}\n")), "{text}");
-        assert_eq!(text.contains("/etc/rancher/k3s/registries.yaml"), findings > 0, "{text}");
-        let answer = json(&status("json"));
-        assert_eq!(answer["findings"].as_array().unwrap().len(), findings, "{answer:#}");
-        assert_eq!(answer["domains"][0]["grade"], grade, "{answer:#}");
-    }
 }

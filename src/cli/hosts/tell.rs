@@ -107,6 +107,22 @@ fn outcomes_as_text(done: &Done) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Tells that what a watch is for is so; `by` says whose work that is, where it is not ours.
+pub(super) fn leads_here(wanted: &Wanted, by: &str) {
+    let rest = if wanted.complete { "" } else { "; others follow when there is a login for them" };
+    warn(&format!("containerd is sent to the daemon for {} domains{by}{rest}\n", wanted.domains.len()));
+}
+
+/// Tells that the files of these domains are as they should be without us.
+pub(super) fn sent(files: &[PathBuf], dry_run: bool, form: Form) -> Result<(), Failure> {
+    if form == Form::Json {
+        let file = |path: &PathBuf| FileAnswer { path: path.clone(), action: Some(Action::Unchanged), error: None };
+        return print_json(&DoneAnswer { ok: true, dry_run, files: files.iter().map(file).collect() });
+    }
+    let word = word(Action::Unchanged);
+    print(&files.iter().map(|path| format!("{}: {word}, by registries.yaml\n", path.display())).collect::<String>())
+}
+
 const fn word(action: Action) -> &'static str {
     match action {
         Action::Created => "created",
@@ -122,7 +138,7 @@ const fn word(action: Action) -> &'static str {
 /// lead to the daemon.
 pub(super) fn status(found: &Discovery, domains: &[Judged], form: Form) -> Result<(), Failure> {
     let certs_dir = found.certs_dir.root();
-    let is_rewritten = found.findings.iter().any(|finding| finding.kind == Kind::Rewritten);
+    let is_rewritten = found.rewritten().is_some();
     let all_good = !domains.is_empty() && domains.iter().all(|domain| domain.grade == Grade::Good);
     let findings = found.findings.iter().filter(|finding| finding.kind != Kind::Rewritten || !all_good);
     if form == Form::Json {

@@ -1,7 +1,8 @@
 //! `install --watch`: keeps the entries as the running daemon needs them, until it is told to end.
 //!
 //! The daemon says which domains it serves and where it listens, the configuration the rest. An entry is written once
-//! the daemon has a login for its instance, and taken away only when the daemon is ready without that domain.
+//! the daemon has a login for its instance, and taken away only when the daemon is ready without that domain. Where a
+//! distribution writes the files, it writes nothing, and tells whether they lead to the daemon.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,7 +16,7 @@ use super::super::output::{Failure, warn};
 use super::tell::{self, Done};
 use super::token::{self, Making};
 use super::wanted::{self, Wanted};
-use super::{Entries, Place, Writing, change, daemon, discovered};
+use super::{Entries, Place, Writing, change, daemon, discovered, registries};
 use crate::config::Config;
 use crate::containerd::{Action, Discovery, Outcome};
 use crate::error::chain;
@@ -42,7 +43,7 @@ pub(super) struct Task<'a> {
 /// What was done so far.
 #[derive(Default)]
 struct Progress {
-    /// What is in the files, as far as they could be written.
+    /// What is in the files, as far as they could be written; or is to be, where a distribution writes them.
     wanted: Option<Wanted>,
     /// Where containerd looks for them.
     found: Option<Discovery>,
@@ -50,10 +51,12 @@ struct Progress {
     looks: u32,
     /// What was told of a file that is not as wanted, so that it is told once.
     told: BTreeMap<PathBuf, String>,
+    /// What was told where a distribution writes the files.
+    registries: registries::Told,
 }
 
-/// Runs until SIGTERM or SIGINT; SIGHUP has the files looked at at once. What fails before anything is installed ends it, so that whoever started it sees that;
-/// what fails later is told and tried again.
+/// Runs until SIGTERM or SIGINT; SIGHUP has the files looked at at once. What fails before anything is installed ends it,
+/// so that whoever started it sees that; what fails later is told and tried again.
 pub(super) fn run(task: &Task<'_>) -> Result<(), Failure> {
     let mut signals = Signals::new().map_err(|error| {
         Failure::runtime(format!("cannot wait for signals: {error}"), "check the limits of the node")
@@ -63,8 +66,12 @@ pub(super) fn run(task: &Task<'_>) -> Result<(), Failure> {
     // The daemon may need it before it can be ready.
     config.client_token_file.as_deref().map(|path| token::token(path, task.making)).transpose()?;
     wanted::note_absent_ca(&config);
-    if let Some(directory) = found.certs_dir.root() {
-        warn(&format!("entries go to {} (according to {})\n", directory.display(), found.source));
+    match (found.rewritten(), found.certs_dir.root()) {
+        (Some(rewritten), _) => warn(&format!("{}, so nothing is written there\n", rewritten.text)),
+        (None, Some(directory)) => {
+            warn(&format!("entries go to {} (according to {})\n", directory.display(), found.source));
+        }
+        (None, None) => {}
     }
     warn(&format!("waiting until the daemon at {} has a login\n", config.admin));
 
@@ -110,6 +117,11 @@ impl Task<'_> {
         if wanted.domains.is_empty() || !(changed || repair) {
             return Ok(());
         }
+        if let Some(rewritten) = found.rewritten() {
+            progress.registries.tell(&wanted, found, rewritten);
+            progress.wanted = Some(wanted);
+            return Ok(());
+        }
         let outcomes = change::installed(&wanted, found, &self.place, &self.writing)?;
         let nothing = outcomes.iter().all(|outcome| outcome.result.is_err());
         let news = progress.news(outcomes);
@@ -120,8 +132,7 @@ impl Task<'_> {
             }
         }
         if progress.wanted.is_none() {
-            let rest = if wanted.complete { "" } else { "; others follow when there is a login for them" };
-            warn(&format!("containerd is sent to the daemon for {} domains{rest}\n", wanted.domains.len()));
+            tell::leads_here(&wanted, "");
         }
         progress.wanted = Some(wanted);
         Ok(())

@@ -48,8 +48,12 @@ impl Node {
         only(judged(&discover(&lookup)))
     }
 
-    /// With the configuration that k3s generates.
     fn judge_on_k3s(&self) -> Judgement {
+        judged(&self.on_k3s())
+    }
+
+    /// With the configuration that k3s generates.
+    fn on_k3s(&self) -> Discovery {
         let config = format!(
             "version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = '{}'\n",
             self.certs_dir().display()
@@ -57,7 +61,7 @@ impl Node {
         self.write("var/lib/rancher/k3s/agent/etc/containerd/config.toml", &config);
         let root = self.0.path().to_path_buf();
         let containerd = Path::new("/no/containerd").to_path_buf();
-        judged(&discover(&Lookup { root, containerd, mirror: Some(MIRROR.to_owned()), ..Lookup::default() }))
+        discover(&Lookup { root, containerd, mirror: Some(MIRROR.to_owned()), ..Lookup::default() })
     }
 }
 
@@ -114,4 +118,15 @@ fn what_k3s_wrote_is_judged_by_where_it_leads() {
     let fix = fix.unwrap();
     assert_eq!((grade, words.as_str()), (Grade::Bad, "does not ask this daemon"));
     assert!(fix.contains("/etc/rancher/k3s/registries.yaml") && fix.contains(&format!("- \"{MIRROR}\"")), "{fix}");
+}
+
+#[test]
+fn what_k3s_sends_here_is_told_from_what_we_wrote_into_its_file() {
+    let by_k3s = format!("[host.\"{MIRROR}/v2\"]\n");
+    let both = HostsToml::parse(&by_k3s).with(&entry(), &Server::Fallback(domain())).unwrap();
+    for (text, sent) in [(&by_k3s, true), (&both, true), (&installed(&entry()), false), (&String::new(), false)] {
+        let domains = [(domain(), Server::Fallback(domain()))];
+        let node = Node::with(text);
+        assert_eq!(node.on_k3s().not_sent(&domains, &entry()).is_empty(), sent, "{text}");
+    }
 }

@@ -15,24 +15,24 @@ use crate::support::{DOMAIN, LIMIT, POLL};
 const OTHER: &str = "other.example.com";
 
 /// A run that stays; ended with the test.
-struct Watcher {
-    child: Child,
-    place: Place,
+pub(super) struct Watcher {
+    pub(super) child: Child,
+    pub(super) place: Place,
 }
 
 impl Watcher {
-    fn start(place: Place, config: &Path) -> Self {
+    pub(super) fn start(place: Place, config: &Path) -> Self {
         let log = File::create(place.path("log")).unwrap();
         let mut command = place.command(&["install", "--watch", "--config", config.to_str().unwrap()]);
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         Self { child: command.spawn().unwrap(), place }
     }
 
-    fn log(&self) -> String {
+    pub(super) fn log(&self) -> String {
         fs::read_to_string(self.place.path("log")).unwrap()
     }
 
-    async fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+    pub(super) async fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
         let wait = async {
             while !is_so(self) {
                 sleep(POLL).await;
@@ -41,7 +41,7 @@ impl Watcher {
         timeout(LIMIT, wait).await.unwrap_or_else(|_| panic!("{what}: {}\n{:?}", self.log(), self.place.files()));
     }
 
-    fn signal(&self, name: &str) {
+    pub(super) fn signal(&self, name: &str) {
         assert!(Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap().success());
     }
 }
@@ -161,7 +161,7 @@ fn what_makes_no_sense_together_is_wrong_usage() {
 }
 
 /// The configuration of a daemon with the addresses that it was given.
-fn place_with_admin_of(daemon: &Daemon, config: &str) -> tempfile::NamedTempFile {
+pub(super) fn place_with_admin_of(daemon: &Daemon, config: &str) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
     let lines = config.lines().map(|line| match line.split_once(':') {
         Some(("admin", _)) => format!("admin: {}\n", daemon.admin),
@@ -171,7 +171,7 @@ fn place_with_admin_of(daemon: &Daemon, config: &str) -> tempfile::NamedTempFile
     file
 }
 
-fn served(config: &str) -> Vec<String> {
+pub(super) fn served(config: &str) -> Vec<String> {
     let line = config.lines().find_map(|line| line.trim_start().strip_prefix("domains:")).expect("domains");
     line.trim().trim_matches(['[', ']']).split(',').map(|domain| domain.trim().to_owned()).collect()
 }
