@@ -14,12 +14,17 @@ const SHORTEST_PIECE: usize = 12;
 
 /// Whether `text` repeats a piece of `secret`, from wherever in it, in whatever case, percent-encoded or not. A text that
 /// was cut may hold a piece only, and whoever repeats on purpose need not begin at the beginning.
+///
+/// Both are read as they stand, too: a `%` in front of a piece that begins with two hexadecimal digits would swallow them.
 #[must_use]
 pub fn repeats(text: &str, secret: &str) -> bool {
-    let plain = |text| percent_decode_str(text).map(|byte| byte.to_ascii_lowercase()).collect::<Vec<_>>();
-    let (text, secret) = (plain(text), plain(secret));
-    let pieces: HashSet<_> = secret.windows(SHORTEST_PIECE).collect();
-    text.windows(SHORTEST_PIECE).any(|piece| pieces.contains(piece))
+    let spellings = |text: &str| {
+        let decoded: Vec<_> = percent_decode_str(text).map(|byte| byte.to_ascii_lowercase()).collect();
+        [decoded, text.to_ascii_lowercase().into_bytes()]
+    };
+    let secret = spellings(secret);
+    let pieces: HashSet<_> = secret.iter().flat_map(|secret| secret.windows(SHORTEST_PIECE)).collect();
+    spellings(text).iter().any(|text| text.windows(SHORTEST_PIECE).any(|piece| pieces.contains(piece)))
 }
 
 /// A text that must never be seen: an access key secret, a security token, a password, a bearer, a signed query.
@@ -71,6 +76,7 @@ mod tests {
             "x9==abcdefXYZx",
             "ends with 89==ABCDEFxyz",
             "as it stands in a URL: CAIS%2B0123%2f456789%3D%3D",
+            "a percent sign in front of two hexadecimal digits: %CAIS+0123/456",
         ] {
             assert!(repeats(text, secret), "{text}");
         }
