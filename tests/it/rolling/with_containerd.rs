@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use cloudsim::image::Image;
 use cloudsim::ram::setup;
@@ -30,6 +31,10 @@ const REPLACEMENTS: usize = 2;
 
 /// One layer; what is measured is requests that meet a replacement, not bytes.
 const LAYER: usize = 48 * 1024;
+
+/// How long the first of them may take: fifty pulls of one containerd end at about the same time, and newer ones write what
+/// they have pulled to the disk.
+const ALL_LIMIT: Duration = Duration::from_secs(300);
 
 /// What the containerds have pulled.
 #[derive(Debug, Default)]
@@ -59,7 +64,7 @@ impl Progress {
                 sleep(POLL).await;
             }
         };
-        let reached = timeout(LIMIT, reached).await;
+        let reached = timeout(ALL_LIMIT, reached).await;
         assert!(reached.is_ok(), "pulls have come to a halt: {} done", self.done.load(Ordering::SeqCst));
     }
 }

@@ -126,8 +126,11 @@ impl Drop for Containerd {
     }
 }
 
-/// The options that matter: nothing of the machine's own containerd is shared.
+/// The options that matter: nothing of the machine's own containerd is shared. `tests/containerds` adds to them how a newer
+/// containerd is to pull.
+#[expect(clippy::disallowed_methods, reason = "set by whoever runs the tests with another containerd")]
 fn config(dir: &Path) -> String {
+    let more = std::env::var("ACR_PULL_PROXY_TEST_CONTAINERD").unwrap_or_default();
     let dir = dir.display();
     format!(
         r#"version = 2
@@ -139,6 +142,7 @@ state = "{dir}/state"
   config_path = "{dir}/certs.d"
 [plugins."io.containerd.internal.v1.opt"]
   path = "{dir}/opt"
+{more}
 "#
     )
 }
