@@ -111,7 +111,8 @@ async fn soak(containerd: bool) {
     ];
     let record = Record::new();
     let end = Instant::now() + length;
-    let samples = tokio::spawn(Samples::take(sites[0].daemon.pid(), sites[0].daemon.admin, end));
+    let samples =
+        tokio::spawn(Samples::take(sites[0].daemon.pid(), (sites[0].daemon.listen, sites[0].daemon.admin), end));
 
     let ended = Arc::new(AtomicBool::new(false));
     let mut clients = JoinSet::new();

@@ -45,15 +45,15 @@ impl std::fmt::Display for Growth {
 }
 
 impl Samples {
-    /// Looks at `daemon` until `end`.
-    pub(super) async fn take(pid: u32, admin: SocketAddr, end: Instant) -> Self {
+    /// Looks until `end` at the process that answers pulls at `listen` and operators at `admin`.
+    pub(super) async fn take(pid: u32, (listen, admin): (SocketAddr, SocketAddr), end: Instant) -> Self {
         let begun = Instant::now();
         let mut samples = Vec::new();
         while Instant::now() < end {
             samples.push(Sample {
                 at: begun.elapsed(),
                 resident_kib: resident_kib(pid),
-                descriptors: descriptors(admin).await,
+                descriptors: descriptors(admin).await.saturating_sub(held_by_clients(listen)),
             });
             sleep(EVERY).await;
         }
@@ -64,6 +64,8 @@ impl Samples {
         self.growth(|sample| sample.resident_kib)
     }
 
+    /// Without the connections that clients hold open: how many those are, they decide. containerd leaves those of each
+    /// pull to time out, so that there are the more of them the faster it pulls.
     pub(super) fn descriptors(&self) -> Growth {
         self.growth(|sample| sample.descriptors)
     }
@@ -97,4 +99,16 @@ async fn descriptors(admin: SocketAddr) -> u64 {
     let (_, metrics) = get(admin, "/metrics").await;
     let count = metrics.lines().find_map(|line| line.strip_prefix("process_open_fds "));
     count.and_then(|count| count.parse().ok()).expect("the metric")
+}
+
+/// Connections to `listen` that neither side has closed.
+fn held_by_clients(listen: SocketAddr) -> u64 {
+    const ESTABLISHED: &str = "01";
+    let port = format!(":{:04X}", listen.port());
+    let connections = fs::read_to_string("/proc/net/tcp").expect("the kernel lists its connections");
+    let of_listener = |line: &&str| {
+        let mut fields = line.split_whitespace().skip(1);
+        fields.next().is_some_and(|local| local.ends_with(&port)) && fields.nth(1) == Some(ESTABLISHED)
+    };
+    connections.lines().filter(of_listener).count() as u64
 }
