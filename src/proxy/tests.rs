@@ -5,6 +5,7 @@ mod ahead;
 mod bad_input;
 mod blobs;
 mod connections;
+mod early;
 mod manifests;
 mod parts;
 mod ranges;

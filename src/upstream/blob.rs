@@ -120,13 +120,24 @@ impl Upstream {
             begun
         } else if let Some((length, limited)) = self.length_ahead(&pull.place, digest) {
             let begun = Begun::new(self.source(pull, digest, Some(length), reader), length, limited);
-            let opened = self.open_first(pull, digest, Wanted::of(None).first(begun.first().end), budget).await?;
-            self.stream(pull, digest, None, opened, Beginning::Begun(Box::new(begun)))?
+            self.begun(pull, digest, begun, budget).await?
         } else {
             let opened = self.open_range(pull, digest, None, budget).await?;
             self.stream(pull, digest, None, opened, Beginning::Now(reader))?
         };
         Ok(if all && range.is_some() { as_range_of_all(answer) } else { answer })
+    }
+
+    /// All of a blob whose other parts have been asked for.
+    pub(super) async fn begun(
+        self: &Arc<Self>,
+        pull: &Pull,
+        digest: &Digest,
+        begun: Begun,
+        budget: &Budget,
+    ) -> Result<Response<Body>, UpstreamError> {
+        let opened = self.open_first(pull, digest, Wanted::of(None).first(begun.first().end), budget).await?;
+        self.stream(pull, digest, None, opened, Beginning::Begun(Box::new(begun)))
     }
 
     /// Opens a blob for a range, or for all of it.
@@ -200,7 +211,16 @@ impl Upstream {
         reader: Option<Arc<Reader>>,
     ) -> Source {
         let (upstream, place, digest) = (Arc::clone(self), pull.place.clone(), digest.clone());
-        Source { upstream, place, digest, etag: OnceLock::new(), total, trail: Trail::default(), reader }
+        Source {
+            upstream,
+            place,
+            digest,
+            etag: OnceLock::new(),
+            total,
+            trail: Trail::default(),
+            reader,
+            held_back: None,
+        }
     }
 
     /// Turns an opened answer into the client's, with a body that is resumed where it breaks.

@@ -12,10 +12,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::Shared;
 use http::header::ETAG;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::check::content_range;
@@ -57,7 +59,12 @@ pub(super) struct Source {
     pub(super) trail: Trail,
     /// Who reads a range of it.
     pub(super) reader: Option<Arc<Reader>>,
+    /// Until when nothing is read of what has been opened.
+    pub(super) held_back: Option<HeldBack>,
 }
+
+/// Over once somebody reads.
+pub(super) type HeldBack = Shared<oneshot::Receiver<()>>;
 
 /// Which bytes are still to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

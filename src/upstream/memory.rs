@@ -27,6 +27,8 @@ const AHEAD: (u64, u64) = (3, 4);
 const EARLY: usize = 4;
 /// Most signed URLs remembered; with its key one takes about 1 KiB.
 const MOST_URLS: u64 = 4096;
+/// Most layers remembered as read, of a few hundred bytes each: those of some hundred images.
+const MOST_READ: u64 = 4096;
 
 /// All manifests that are kept, in bytes: some thousand of the usual size.
 const MANIFESTS: u64 = 8 * 1024 * 1024;
@@ -47,6 +49,8 @@ pub struct Memory {
     pub(super) turns: Recent<Key, Arc<Turn>>,
     /// Fetched before they were asked for, for some seconds.
     pub(super) small: Recent<Key, Small>,
+    /// Layers that a client has read to their end, so that the node is likely to have them.
+    pub(super) read: Recent<Digest, ()>,
 }
 
 /// A blob or manifest of a repository, as one instance may see it.
@@ -90,6 +94,7 @@ impl Memory {
             turns: Recent::new(MOST_URLS),
             // What of the budget is left for it is asked at each blob.
             small: Recent::new(bytes),
+            read: Recent::new(MOST_READ),
         })
     }
 
@@ -99,8 +104,12 @@ impl Memory {
         self.size
     }
 
+    /// Whether those who stream leave so much that others may hold some of it for a while.
+    pub(super) fn is_mostly_free(&self) -> bool {
+        self.free() > self.ahead / 2
+    }
+
     /// How many bytes of read-ahead nobody holds.
-    #[cfg(test)]
     pub(crate) fn free(&self) -> u64 {
         self.units.available_permits() as u64 * UNIT
     }

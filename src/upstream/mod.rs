@@ -9,6 +9,7 @@ mod blob;
 mod check;
 mod distance;
 mod document;
+mod early;
 mod error;
 mod fetch;
 mod flight;
@@ -157,7 +158,7 @@ pub struct Upstream {
     to_bucket: Distance,
     /// Whether the registry speaks HTTP/2.
     multiplexed: AtomicBool,
-    /// Bytes of blobs that have come.
+    /// Bytes of blobs that have been read.
     arrived: AtomicU64,
     parts: Parts,
 }
@@ -254,6 +255,12 @@ impl Upstream {
 
     fn learn(&self, learnt: Learnt) {
         *self.learnt.lock().unwrap_or_else(PoisonError::into_inner) = Some(learnt);
+    }
+
+    /// How many bytes of blobs have been read.
+    #[cfg(test)]
+    pub(crate) fn arrived(&self) -> u64 {
+        self.arrived.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Serves one request: 200, 206, 304, 307 (only with [`BlobMode::Redirect`]) or 416, or an error.

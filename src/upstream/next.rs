@@ -100,7 +100,8 @@ impl Upstream {
             _ => return,
         };
         self.line_up(place, &blobs);
-        let prepared = blobs.into_iter().take(MOST).map(|blob| self.prepare(place, blob));
+        let first = self.first_asked_for(&blobs);
+        let prepared = blobs.into_iter().take(MOST).map(|blob| self.prepare(place, blob, &first));
         futures_util::stream::iter(prepared).buffer_unordered(AT_ONCE).for_each(|()| async {}).await;
     }
 
@@ -113,16 +114,20 @@ impl Upstream {
         self.read_manifest(place, &reference, &HeaderMap::new(), &Budget::start()).await
     }
 
-    /// Fetches a small blob, or learns where a large one is.
-    async fn prepare(self: &Arc<Self>, place: &Place, blob: Descriptor) {
+    /// Fetches a small blob, or learns where a large one is, and opens it if it is one of the `first`.
+    async fn prepare(self: &Arc<Self>, place: &Place, blob: Descriptor, first: &[Digest]) {
         if blob.size <= SMALL {
             // What does not come is left to the request that needs it.
             self.small(place, blob).await.ok();
             return;
         }
         let located = self.locate(place, &blob.digest, Wanted::of(None), &Budget::start()).await;
-        if let Err(error) = located {
-            tracing::debug!(digest = %blob.digest, error = %error, "a blob was not found ahead of its request");
+        match located {
+            Ok(_) if first.contains(&blob.digest) => self.open_early(place, &blob.digest),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::debug!(digest = %blob.digest, error = %error, "a blob was not found ahead of its request");
+            }
         }
     }
 

@@ -14,6 +14,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::fetch::{BrokenOff, Source, Span};
@@ -46,6 +47,8 @@ struct Ordered {
     /// Where nobody is begun early: the place among the layers of the image, and the wait for those before.
     in_line: Option<InLine>,
     wait: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Told at the first look for bytes, where nothing is read before.
+    asked: Option<oneshot::Sender<()>>,
 }
 
 /// The part that is being read.
@@ -103,6 +106,7 @@ impl Ordered {
             predecessor: None,
             in_line,
             wait,
+            asked: None,
         }
     }
 
@@ -183,11 +187,12 @@ impl Ordered {
         if let Some(in_line) = &self.in_line {
             in_line.note(bytes);
         }
-        if self.position == self.end
-            && let Some(predecessor) = self.predecessor.take()
-        {
-            // Where nobody listens, what was begun has failed.
-            predecessor.send(()).ok();
+        if self.position == self.end {
+            self.source.upstream.parts.memory.read.keep(self.source.digest.clone(), (), 1);
+            if let Some(predecessor) = self.predecessor.take() {
+                // Where nobody listens, what was begun has failed.
+                predecessor.send(()).ok();
+            }
         }
     }
 
@@ -204,6 +209,10 @@ impl HttpBody for Ordered {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
+        if let Some(asked) = this.asked.take() {
+            // Where no part is held back, nobody listens.
+            asked.send(()).ok();
+        }
         if let Some(wait) = &mut this.wait {
             ready!(wait.as_mut().poll(cx));
             this.wait = None;

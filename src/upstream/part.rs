@@ -127,6 +127,10 @@ impl Work {
             begun.store(true, Ordering::Relaxed);
             return Ok(Some(body));
         }
+        if let Some(held_back) = self.source.held_back.clone() {
+            // Whoever would have read it may be gone, and this task with it.
+            held_back.await.ok();
+        }
         loop {
             let frame = tokio::select! {
                 biased;

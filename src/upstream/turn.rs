@@ -129,27 +129,47 @@ impl Upstream {
     ///
     /// It is dropped when that one is given up, or some time after that one's end.
     pub(super) fn begin_turn(self: &Arc<Self>, place: &Place, digest: &Digest) -> Option<Predecessor> {
-        let turn = self.parts.memory.turns.find(&self.key(place, digest))?;
+        let (predecessor, its_end) = oneshot::channel();
+        let kept = async {
+            if its_end.await.is_ok() {
+                tokio::time::sleep(UNUSED).await;
+            }
+        };
+        let begin = |upstream: Arc<Self>, pull: Pull, digest| async move { upstream.begin(&pull, &digest).await };
+        self.begin_unasked(place, digest, begin, kept).then_some(predecessor)
+    }
+
+    /// Begins a layer that nobody has asked for yet, unless it was begun or asked for before, and drops it when `kept` is
+    /// over. Needs a runtime.
+    pub(super) fn begin_unasked<F>(
+        self: &Arc<Self>,
+        place: &Place,
+        digest: &Digest,
+        begin: impl FnOnce(Arc<Self>, Pull, Digest) -> F,
+        kept: impl Future<Output = ()> + Send + 'static,
+    ) -> bool
+    where
+        F: Future<Output = Result<Option<Response<Body>>, UpstreamError>> + Send + 'static,
+    {
+        let Some(turn) = self.parts.memory.turns.find(&self.key(place, digest)) else { return false };
         let (promise, answer) = oneshot::channel();
         {
             let mut state = turn.state();
             if !matches!(*state, State::Open) {
-                return None;
+                return false;
             }
             *state = State::Begun(answer);
         }
         let (resource, headers) = (Resource::Blob(digest.clone()), HeaderMap::new());
         let pull = Pull { place: place.clone(), resource, head: false, sticks: false, headers };
-        let (upstream, digest) = (Arc::clone(self), digest.clone());
-        let (predecessor, its_end) = oneshot::channel();
+        let begun = begin(Arc::clone(self), pull, digest.clone());
+        let digest = digest.clone();
         let begin = async move {
-            match upstream.begin(&pull, &digest).await {
+            match begun.await {
                 Ok(Some(answer)) => {
                     // A client who has left meanwhile needs none.
                     promise.send(answer).ok();
-                    if its_end.await.is_ok() {
-                        tokio::time::sleep(UNUSED).await;
-                    }
+                    kept.await;
                 }
                 Ok(None) => drop(promise),
                 Err(error) => {
@@ -160,7 +180,7 @@ impl Upstream {
             turn.give_up();
         };
         tokio::spawn(begin.in_current_span());
-        Some(predecessor)
+        true
     }
 
     /// The whole of a layer, as it is answered, with its parts on the way into memory; `None` where there is none left.

@@ -16,7 +16,8 @@ const LAYER: usize = 5 << 20;
 /// Far enough for several connections to be worth while.
 const FAR: Duration = Duration::from_millis(10);
 
-/// A bucket and a registry far away, with an image of six layers; its manifest has been asked for.
+/// A bucket and a registry far away, with an image of six layers; its manifest has been asked for, and all its layers
+/// have been found.
 async fn world(pace: Pace) -> (World, Image) {
     let world = World::new().await;
     let image = Image::random(6, LAYER, 5);
@@ -41,13 +42,13 @@ fn asked(entries: &[Entry], digest: &str) -> usize {
 #[tokio::test]
 async fn when_a_layer_is_nearly_over_the_one_that_follows_those_under_way_is_begun_and_asked_for_once() {
     let (world, image) = world(Pace::round_trip(FAR)).await;
-    let [first, second, _, fourth, fifth, _] = image.layers.as_slice() else { panic!("six layers") };
+    let [first, _, _, fourth, fifth, _] = image.layers.as_slice() else { panic!("six layers") };
     let answer = world.get(&world.target(&format!("blobs/{first}"))).await;
     assert!(answer.bytes().len() >= LAYER);
     let journal = world.cloud.journal();
     let begun = journal.wait_for(|entries| asked(entries, fourth) >= 2);
     tokio::time::timeout(Duration::from_secs(10), begun).await.unwrap();
-    assert_eq!((asked(&journal.entries(), second), asked(&journal.entries(), fifth)), (0, 0));
+    assert_eq!(asked(&journal.entries(), fifth), 0);
 
     let answer = world.get(&world.target(&format!("blobs/{fourth}"))).await;
     let (_, stored) = image.blobs.iter().find(|(name, _)| name == fourth).unwrap();
@@ -83,7 +84,8 @@ async fn nothing_is_begun_for_who_reads_a_range() {
 #[tokio::test]
 async fn all_parts_of_a_layer_are_asked_for_at_once_where_its_length_is_known() {
     let (world, image) = world(Pace::round_trip(FAR)).await;
-    let layer = &image.layers[0];
+    // None of those that are opened early.
+    let layer = &image.layers[4];
     let hex = layer.trim_start_matches("sha256:");
     // Whichever part comes first waits, and the others do not wait for it.
     world.cloud.fault(Fault::on(Service::Oss, Effect::Silence).path_contains(hex).once());

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use http_body_util::BodyExt;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::{Ordered, Reading};
@@ -32,6 +34,15 @@ impl Begun {
         ordered.plan = plan;
         ordered.ask_ahead();
         Self(ordered)
+    }
+
+    /// The same for a blob that nobody reads yet: nothing of its parts is read before somebody does.
+    pub(in crate::upstream) fn held_back(mut source: Source, length: u64, limited: bool) -> Self {
+        let (asked, held_back) = oneshot::channel();
+        source.held_back = Some(held_back.shared());
+        let mut begun = Self::new(source, length, limited);
+        begun.0.asked = Some(asked);
+        begun
     }
 
     /// The bytes that the first part has.
