@@ -193,7 +193,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: 17,
         what: "A `config_path` that is a list, replaced by older keys or missing is named.",
         open: Some(
-            "`tests/run` has the containerd of its machine; `tests/containerds` runs the same tests with Debian's 1.7 and 2.1, and 2.1 in each of its ways of pulling. 2.0, 2.2 and 2.3 are known from their sources.",
+            "`tests/run` has the containerd of its machine; `tests/containerds` runs the same tests with 1.7, 2.0, 2.1 and 2.2 of Debian and Ubuntu, the last two in each of their ways of pulling. 2.3 is known from its source.",
         ),
         shown_by: &[
             ("tests/it/doctor/containerd.rs", "a_containerd_that_does_not_ask_the_daemon_is_found_out"),
@@ -242,7 +242,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: 20,
         what: "Eight streams of 5 GB within 128 MiB: no growth, and no page cache.",
         open: Some(
-            "2304 MiB instead of 40 GB, with half of the readers slow: what is shown is that memory does not follow the bytes.",
+            "2304 MiB, and 40 GiB by hand (`ACR_LOAD_GIB`), with half of the readers slow, in layers of 32 MiB: what is shown is that memory does not follow the bytes.",
         ),
         shown_by: &[
             ("tests/it/peers/load.rs", "eight_streams_of_layers_larger_than_the_limit_leave_memory_flat"),
