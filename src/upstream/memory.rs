@@ -104,11 +104,6 @@ impl Memory {
         self.size
     }
 
-    /// Whether those who stream leave so much that others may hold some of it for a while.
-    pub(super) fn is_mostly_free(&self) -> bool {
-        self.free() > self.ahead / 2
-    }
-
     /// How many bytes of read-ahead nobody holds.
     pub(crate) fn free(&self) -> u64 {
         self.units.available_permits() as u64 * UNIT

@@ -36,6 +36,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use cloudsim::image::{Image, ImageBuilder, Layer};
+use cloudsim::pace::Pace;
 use cloudsim::ram::setup;
 use cloudsim::{CloudSim, Method};
 use tokio::task::JoinSet;
@@ -73,6 +74,9 @@ const HEALED: Duration = Duration::from_secs(6);
 /// What a client waits after a failure; the kubelet would wait 10 s.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(300);
 
+/// How far away the cloud is: so far that layers are opened before they are asked for, and read over several connections.
+const AWAY: Pace = Pace { round_trip: Duration::from_millis(12), bytes_per_second: None, slow_start: true };
+
 /// HTTP clients at once.
 const CLIENTS: usize = 4;
 
@@ -100,6 +104,7 @@ async fn soak(containerd: bool) {
     let (length, seed) = (length().unwrap_or(unless_told), seed());
     println!("ACR_SOAK={}s ACR_SOAK_SEED={seed}", length.as_secs());
     let cloud = CloudSim::start().await.expect("a cloud");
+    cloud.paces().set(AWAY);
     let image = image();
     cloud.push(setup::INSTANCE, REPOSITORY, TAG, &image).expect("pushed");
     // Whoever is root for containerd's sake can also give the daemons a name server of their own.
@@ -169,9 +174,9 @@ fn flat(memory: Growth, length: Duration) -> bool {
     memory.end <= memory.settled + may_add
 }
 
-/// One layer in many parts, and small ones.
+/// One layer in several parts, and small ones.
 fn image() -> Image {
-    let large = Layer::random(3_000_000, 1);
+    let large = Layer::random(6_000_000, 1);
     ImageBuilder::new().layers([large]).layers((2..5).map(|seed| Layer::random(200_000, seed))).build()
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cloudsim::fault::{Effect, Fault};
+use cloudsim::image::Image;
 use cloudsim::journal::{Entry, Service};
 use futures_util::future::join_all;
 use http::{Method, StatusCode};
@@ -11,14 +12,14 @@ use super::support::{REPOSITORY, Setup, VPC, World};
 use crate::upstream::BlobMode;
 
 /// The manifest for this machine, and its config.
-pub(super) fn own(world: &World) -> (String, String) {
-    let index = &world.image.manifests.last().unwrap().1.bytes;
+pub(super) fn own(image: &Image) -> (String, String) {
+    let index = &image.manifests.last().unwrap().1.bytes;
     let index: serde_json::Value = serde_json::from_slice(index).unwrap();
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     let entries = index["manifests"].as_array().unwrap();
     let own = entries.iter().find(|entry| entry["platform"]["architecture"] == architecture).unwrap();
     let digest = own["digest"].as_str().unwrap().to_owned();
-    let (_, manifest) = world.image.manifests.iter().find(|(name, _)| *name == digest).unwrap();
+    let (_, manifest) = image.manifests.iter().find(|(name, _)| *name == digest).unwrap();
     let manifest: serde_json::Value = serde_json::from_slice(&manifest.bytes).unwrap();
     (digest, manifest["config"]["digest"].as_str().unwrap().to_owned())
 }
@@ -37,7 +38,7 @@ fn over(entries: &[Entry], part: &str) -> bool {
 #[tokio::test]
 async fn a_whole_pull_asks_the_registry_for_each_thing_once() {
     let world = World::new().await;
-    let (manifest, config) = own(&world);
+    let (manifest, config) = own(&world.image);
     let head = world.ask("HEAD", &world.target("manifests/v1"), &[]).await;
     assert_eq!((head.status, head.bytes().len()), (StatusCode::OK, 0));
     for digest in [world.image.digest.as_str(), &manifest] {
@@ -66,7 +67,7 @@ async fn a_whole_pull_asks_the_registry_for_each_thing_once() {
 #[tokio::test]
 async fn after_an_index_the_nodes_manifest_its_config_and_the_places_of_its_layers_are_fetched() {
     let world = World::new().await;
-    let (manifest, config) = own(&world);
+    let (manifest, config) = own(&world.image);
     world.get(&world.target("manifests/v1")).await;
     for part in world.image.layers.iter().chain([&manifest, &config]) {
         until(&world, |entries| over(entries, part)).await;
@@ -85,7 +86,7 @@ async fn after_an_index_the_nodes_manifest_its_config_and_the_places_of_its_laye
 #[tokio::test]
 async fn a_head_may_be_all_that_comes_so_no_blob_follows_it() {
     let world = World::new().await;
-    let (manifest, _) = own(&world);
+    let (manifest, _) = own(&world.image);
     world.ask("HEAD", &world.target("manifests/v1"), &[]).await;
     until(&world, |entries| over(entries, &manifest)).await;
     world.ask("HEAD", &world.target("manifests/v1"), &[]).await;
@@ -131,7 +132,7 @@ async fn nothing_is_fetched_for_what_was_not_allowed() {
     world.cloud.push(cloudsim::ram::setup::INSTANCE, "forbidden/app", "v1", &world.image).unwrap();
     let digest = &world.image.digest;
     world.get(&world.target(&format!("manifests/{digest}"))).await;
-    let (manifest, _) = own(&world);
+    let (manifest, _) = own(&world.image);
     until(&world, |entries| over(entries, &manifest)).await;
     // The same digest in a repository that the bearer does not open is not answered from memory.
     let answer = world.get(&format!("/v2/forbidden/app/manifests/{digest}?ns={VPC}")).await;
@@ -142,7 +143,7 @@ async fn nothing_is_fetched_for_what_was_not_allowed() {
 #[tokio::test]
 async fn a_blob_fetched_ahead_with_wrong_bytes_is_not_given_to_anybody() {
     let world = World::new().await;
-    let (manifest, config) = own(&world);
+    let (manifest, config) = own(&world.image);
     world.cloud.fault(Fault::on(Service::Oss, Effect::WrongBytes).once());
     world.get(&world.target(&format!("manifests/{manifest}"))).await;
     until(&world, |entries| entries.iter().any(|entry| entry.service == Service::Oss && entry.over)).await;
@@ -155,7 +156,7 @@ async fn a_blob_fetched_ahead_with_wrong_bytes_is_not_given_to_anybody() {
 #[tokio::test]
 async fn where_clients_follow_redirects_themselves_no_blob_is_fetched() {
     let world = World::with(Setup { mode: BlobMode::Redirect, ..Setup::default() }).await;
-    let (manifest, _) = own(&world);
+    let (manifest, _) = own(&world.image);
     world.get(&world.target("manifests/v1")).await;
     until(&world, |entries| over(entries, &manifest)).await;
     world.get(&world.target(&format!("manifests/{manifest}"))).await;

@@ -9,8 +9,8 @@ use cloudsim::pace::Pace;
 use cloudsim::ram::setup as ram;
 use http::StatusCode;
 
-use super::ahead::until;
-use super::support::{REPOSITORY, World};
+use super::ahead::{own, until};
+use super::support::{REPOSITORY, Setup, World};
 
 /// More than the first part, so that a layer has several.
 const LAYER: usize = 5 << 20;
@@ -19,7 +19,11 @@ const FAR: Duration = Duration::from_millis(10);
 
 /// An image of five layers, of which it returns the digests, behind a bucket so far away.
 async fn world(away: Duration) -> (World, Image) {
-    let world = World::new().await;
+    world_with(Setup::default(), away).await
+}
+
+async fn world_with(setup: Setup, away: Duration) -> (World, Image) {
+    let world = World::with(setup).await;
     let image = Image::random(5, LAYER, 5);
     world.cloud.push(ram::INSTANCE, REPOSITORY, "five", &image).unwrap();
     world.cloud.paces().set(Pace::round_trip(away));
@@ -113,4 +117,23 @@ async fn nothing_is_opened_where_the_bucket_is_near() {
     // Whatever was opened would have been asked for before this is answered.
     world.get(&world.target("manifests/five")).await;
     assert!(image.layers.iter().all(|layer| parts(&world.cloud.journal().entries(), layer).is_empty()));
+}
+
+#[tokio::test]
+async fn no_more_is_opened_than_there_is_memory_for_and_the_config_stays_in_it() {
+    // Of 12 MiB of read-ahead, 10.5.
+    let (world, image) = world_with(Setup { memory: 16 << 20, ..Setup::default() }, FAR).await;
+    world.get(&world.target("manifests/five")).await;
+    let [first, second, third, ..] = image.layers.as_slice() else { panic!("five layers") };
+    let (_, config) = own(&image);
+    until(&world, |entries| {
+        [first, second].iter().all(|layer| parts(entries, layer).len() >= 2)
+            && is_found(entries, third)
+            && parts(entries, &config).iter().any(|entry| entry.over)
+    })
+    .await;
+    let answer = world.get(&world.target(&format!("blobs/{config}"))).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    let entries = world.cloud.journal().entries();
+    assert_eq!((parts(&entries, &config).len(), parts(&entries, third).len()), (1, 0));
 }

@@ -29,7 +29,7 @@ async fn world() -> World {
 }
 
 async fn give_manifest(world: &World) {
-    let (manifest, _) = own(world);
+    let (manifest, _) = own(&world.image);
     world.get(&world.target(&format!("manifests/{manifest}"))).await;
     let located = |digest: &String, entries: &[Entry]| {
         entries.iter().any(|entry| entry.over && entry.path.ends_with(digest.as_str()))
@@ -66,7 +66,7 @@ fn without_gap(ranges: &[(usize, usize)]) -> bool {
 async fn a_small_blob_fetched_ahead_answers_every_range_of_it() {
     let world = World::new().await;
     give_manifest(&world).await;
-    let (_, config) = own(&world);
+    let (_, config) = own(&world.image);
     let (_, bytes) = world.image.blobs.iter().find(|(name, _)| *name == config).unwrap();
     let (target, total) = (world.target(&format!("blobs/{config}")), bytes.len());
     for (range, part) in [

@@ -18,10 +18,11 @@ use super::{PAUSE_AFTER_FAILURE, soak};
 use crate::support::containerd::Containerd;
 use crate::support::cri;
 
-/// Images that are pulled in turn, and the size of each of their layers.
+/// Images that are pulled in turn, and the size of each of their layers: several parts each, and more layers than
+/// containerd asks for at once.
 const IMAGES: u64 = 4;
-const LAYERS: usize = 3;
-const LAYER: usize = 1_500_000;
+const LAYERS: usize = 5;
+const LAYER: usize = 5_000_000;
 
 /// How long a pull may take; every request of it is answered or cut by the daemon within 25 s.
 const PATIENCE: Duration = Duration::from_secs(120);
