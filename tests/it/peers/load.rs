@@ -57,8 +57,7 @@ async fn eight_streams_of_layers_larger_than_the_limit_leave_memory_flat() {
     let (digest, bytes) = image.blobs.iter().max_by_key(|(_, bytes)| bytes.len()).unwrap();
     mirror.head(&manifest(TAG)).await.expect(200);
 
-    let gib = std::env::var(SIZE).map_or(0, |gib| gib.parse::<usize>().expect("a number of GiB"));
-    let all = ROUNDS.max((gib << 30) / (STREAMS * LAYER));
+    let all = ROUNDS.max((gib() << 30) / (STREAMS * LAYER));
     let mut kept = Vec::with_capacity(all);
     let rounds = async {
         for round in 0..all {
@@ -93,6 +92,12 @@ async fn eight_streams_of_layers_larger_than_the_limit_leave_memory_flat() {
     let written = io.lines().find_map(|line| line.strip_prefix("write_bytes: ")?.parse::<u64>().ok());
     assert!(written.is_some_and(|bytes| bytes <= PAGES), "{io}");
     daemon.stop();
+}
+
+/// `ACR_LOAD_GIB`: at how many GiB the check is run.
+#[expect(clippy::disallowed_methods, reason = "a test is told by its environment how large it is to be")]
+fn gib() -> usize {
+    std::env::var(SIZE).map_or(0, |gib| gib.parse().expect("ACR_LOAD_GIB: a number"))
 }
 
 /// Reads a blob to its end, with or without rests.
