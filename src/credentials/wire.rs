@@ -89,7 +89,7 @@ impl Wiring<'_> {
     }
 
     fn cell(&self, level: impl Level) -> Arc<dyn ProvideCredentials> {
-        let policy = Policy { expiring_threshold: self.chain.params.expiring_threshold };
+        let policy = Policy::new(self.chain.params.expiring_threshold);
         let hop = level.hop();
         Arc::new(RefreshCell::new(level, policy, Arc::clone(&self.clock), hop, Arc::clone(self.metrics)))
     }

@@ -3,14 +3,19 @@
 //! `network.hosts` is asked before the system's resolver. An override moves the connection only: `Host`, the TLS name and
 //! the pool's key stay those of the URL. What the system's resolver says is held against [`Forbidden`], and exactly the
 //! addresses that passed are dialled, so that a name cannot mean one thing when it is judged and another when it is used.
+//!
+//! Where the resolver is silent, a name leads where it led a while ago (RFC 8767), judged anew. Where it says that a name
+//! leads nowhere, it leads nowhere.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::address::Forbidden;
 use super::client::{HostOverride, HostTarget, TargetHost};
@@ -18,6 +23,14 @@ use super::client::{HostOverride, HostTarget, TargetHost};
 /// How long one of several names is waited for: a resolver that does not answer must not keep the others waiting. It
 /// leaves time for one repetition of the question by common resolvers' clients.
 const ONE_OF_SEVERAL: Duration = Duration::from_secs(2);
+
+/// How long a resolver may take before what it said last is used: a good one answers in a fraction of it, and its clients ask
+/// again only after five (`resolv.conf(5)`, `timeout`).
+const SILENT: Duration = Duration::from_secs(1);
+/// How long what it said counts then; endpoints of the cloud move in days.
+const REMEMBERED: Duration = Duration::from_mins(30);
+/// Names remembered; a node talks to some dozen.
+const MOST_REMEMBERED: usize = 256;
 
 /// Why a name gives no address to dial.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +51,8 @@ pub(super) struct Resolver {
     wildcard: HashMap<String, Vec<HostTarget>>,
     /// Names of services on this node, by the operator's own word.
     local: HashSet<String>,
+    /// What the system said of each name last, and when.
+    said: Mutex<HashMap<String, (Instant, Vec<SocketAddr>)>>,
 }
 
 impl Resolver {
@@ -61,7 +76,7 @@ impl Resolver {
     /// [`Unresolved`], where there is no address at all that may be dialled.
     pub(super) async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Unresolved> {
         let Some(targets) = self.targets(host) else {
-            let found = lookup(host, port).await?;
+            let found = self.lookup(host, port).await?;
             return self.judged(host, found);
         };
         let alone = targets.len() == 1;
@@ -70,8 +85,8 @@ impl Resolver {
             match &target.host {
                 TargetHost::Address(address) => Ok(vec![SocketAddr::new(*address, port)]),
                 // The operator's own words, like an address.
-                TargetHost::Name(name) if alone => Ok(by_family(lookup(name, port).await?)),
-                TargetHost::Name(name) => match timeout(ONE_OF_SEVERAL, lookup(name, port)).await {
+                TargetHost::Name(name) if alone => Ok(by_family(self.lookup(name, port).await?)),
+                TargetHost::Name(name) => match timeout(ONE_OF_SEVERAL, self.lookup(name, port)).await {
                     Ok(found) => Ok(by_family(found?)),
                     Err(_) => Err(Unresolved::from(io::Error::from(io::ErrorKind::TimedOut))),
                 },
@@ -91,6 +106,50 @@ impl Resolver {
         }
     }
 
+    /// Asks the system, unless the host is an address.
+    async fn lookup(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        if let Some(address) = literal(host) {
+            return Ok(vec![SocketAddr::new(address, port)]);
+        }
+        let asked = async { Ok(tokio::net::lookup_host((host, port)).await?.collect()) };
+        let mut found = self.or_remembered(host, asked).await?;
+        found.iter_mut().for_each(|address| address.set_port(port));
+        Ok(found)
+    }
+
+    /// The answer, or where there is none for [`SILENT`], the last one.
+    async fn or_remembered(
+        &self,
+        host: &str,
+        asked: impl Future<Output = io::Result<Vec<SocketAddr>>>,
+    ) -> io::Result<Vec<SocketAddr>> {
+        let mut asked = pin!(asked);
+        let found = match timeout(SILENT, &mut asked).await {
+            Ok(found) => found?,
+            Err(_) => {
+                let remembered = self.said().get(host).filter(|(at, _)| at.elapsed() < REMEMBERED).cloned();
+                match remembered {
+                    Some((_, found)) => {
+                        tracing::debug!(host, "the resolver is silent, and what it said last is used");
+                        return Ok(found);
+                    }
+                    None => asked.await?,
+                }
+            }
+        };
+        let mut said = self.said();
+        if said.len() >= MOST_REMEMBERED {
+            said.clear();
+        }
+        said.insert(host.to_owned(), (Instant::now(), found.clone()));
+        Ok(found)
+    }
+
+    fn said(&self) -> MutexGuard<'_, HashMap<String, (Instant, Vec<SocketAddr>)>> {
+        // Each change is one call, so a poisoned lock guards a whole map too.
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What `host` was found to lead to, as far as it may. The operator answers for an address and for a name of this
     /// node; for any other name it is whoever answers for that name.
     fn judged(&self, host: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Unresolved> {
@@ -108,14 +167,6 @@ impl Resolver {
     fn is_local(&self, name: &str) -> bool {
         let name = name.to_ascii_lowercase();
         name == "localhost" || self.local.contains(&name)
-    }
-}
-
-/// Asks the system, unless the host is an address.
-async fn lookup(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    match literal(host) {
-        Some(address) => Ok(vec![SocketAddr::new(address, port)]),
-        None => Ok(tokio::net::lookup_host((host, port)).await?.collect()),
     }
 }
 

@@ -183,7 +183,7 @@ impl<L: Load> RefreshCell<L> {
         let now = inner.clock.now();
         let pause = match state.refusals.count() {
             0 => Duration::ZERO,
-            too_many => inner.policy.back_off(too_many, Duration::ZERO, None, inner.jitter.throw()),
+            too_many => inner.policy.lasting().back_off(too_many, Duration::ZERO, None, inner.jitter.throw()),
         };
         state.failure = Some((now, why));
         if state.running.is_none() {

@@ -35,15 +35,39 @@ const WIDEST_SPREAD: Duration = Duration::from_secs(150);
 /// reasoning is that of the widest spread after throttling.
 pub(crate) const START_SPREAD: Duration = WIDEST_SPREAD;
 
-/// How early to renew.
-#[derive(Debug, Clone, Copy, Default)]
+/// The same for what a pull asks of the registry itself, where the failure is one that passes: pulls wait for it, and come
+/// more often than this anyway. A node must not go on failing them for long after three faults that had nothing to do with
+/// each other.
+const LONGEST_PULL_PAUSE: Duration = Duration::from_secs(3);
+
+/// How early to renew, and how soon to try again.
+#[derive(Debug, Clone, Copy)]
 pub struct Policy {
     /// `expiringThreshold`: renew when less than this is left, but never with more than half of a lifetime left; close to
     /// that limit the spread over time goes before the threshold.
-    pub expiring_threshold: Duration,
+    expiring_threshold: Duration,
+    /// The longest pause after failures that pass, while there is nothing to serve.
+    longest_outage_pause: Duration,
 }
 
 impl Policy {
+    /// For what is bought from the cloud's APIs, whose calls are few and counted.
+    #[must_use]
+    pub const fn new(expiring_threshold: Duration) -> Self {
+        Self { expiring_threshold, longest_outage_pause: LONGEST_OUTAGE_PAUSE }
+    }
+
+    /// For what a pull asks of the registry and its realm.
+    #[must_use]
+    pub const fn of_pulls() -> Self {
+        Self { expiring_threshold: Duration::ZERO, longest_outage_pause: LONGEST_PULL_PAUSE }
+    }
+
+    /// The same for failures that do not pass by themselves.
+    pub(crate) const fn lasting(self) -> Self {
+        Self { longest_outage_pause: LONGEST_OUTAGE_PAUSE, ..self }
+    }
+
     /// When `held` is due to be renewed; `dice` is 0 to 1 and decides how early within the spread.
     pub(crate) fn renewal<T>(self, held: &Expiring<T>, now: Timestamp, dice: f64) -> Timestamp {
         if held.expires == Timestamp::MAX {
@@ -65,7 +89,7 @@ impl Policy {
     pub(crate) fn back_off(self, failures: u32, left: Duration, asked: Option<(Duration, u32)>, dice: f64) -> Duration {
         let own = if left.is_zero() {
             let doubled = LEAST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(8));
-            doubled.min(LONGEST_OUTAGE_PAUSE).mul_f64(0.5 + dice)
+            doubled.min(self.longest_outage_pause).mul_f64(0.5 + dice)
         } else {
             left.mul_f64(RETRY_SHARE * (0.5 + dice)).clamp(LEAST_PAUSE, LONGEST_PAUSE)
         };
@@ -119,7 +143,7 @@ mod tests {
     fn left_at_renewal(lifetime: u64, threshold: u64, dice: f64) -> u64 {
         let issued = Timestamp::UNIX_EPOCH;
         let held = Expiring { value: (), issued, expires: later(issued, Duration::from_secs(lifetime)) };
-        let policy = Policy { expiring_threshold: Duration::from_secs(threshold) };
+        let policy = Policy::new(Duration::from_secs(threshold));
         until(policy.renewal(&held, issued, dice), held.expires).as_secs()
     }
 
@@ -138,12 +162,12 @@ mod tests {
     #[test]
     fn what_never_dies_is_never_renewed() {
         let held = Expiring::lasting((), Timestamp::UNIX_EPOCH);
-        assert_eq!(Policy::default().renewal(&held, Timestamp::UNIX_EPOCH, 0.5), Timestamp::MAX);
+        assert_eq!(Policy::new(Duration::ZERO).renewal(&held, Timestamp::UNIX_EPOCH, 0.5), Timestamp::MAX);
     }
 
     #[test]
     fn attempts_get_denser_towards_expiry() {
-        let pause = |left| Policy::default().back_off(3, Duration::from_secs(left), None, 0.5).as_secs();
+        let pause = |left| Policy::new(Duration::ZERO).back_off(3, Duration::from_secs(left), None, 0.5).as_secs();
         assert_eq!((pause(1000), pause(100), pause(2)), (150, 15, 1));
     }
 
@@ -151,17 +175,19 @@ mod tests {
     fn an_outage_backs_off_to_half_a_minute_and_obeys_what_is_asked() {
         let pause = |failures, asked| {
             let asked = Some((Duration::from_secs(asked), failures));
-            Policy::default().back_off(failures, Duration::ZERO, asked, 0.5).as_secs()
+            Policy::new(Duration::ZERO).back_off(failures, Duration::ZERO, asked, 0.5).as_secs()
         };
         assert_eq!((pause(1, 0), pause(2, 0), pause(3, 0), pause(6, 0)), (1, 2, 4, 30));
         assert_eq!((pause(1, 20), pause(1, 86400)), (24, 124));
+        let of_pulls = |policy: Policy| policy.back_off(6, Duration::ZERO, None, 0.5).as_secs();
+        assert_eq!((of_pulls(Policy::of_pulls()), of_pulls(Policy::of_pulls().lasting())), (3, 30));
     }
 
     #[test]
     fn nodes_that_are_told_the_same_pause_come_back_spread_and_ever_wider() {
         let pause = |failures, times, dice| {
             let asked = Some((Duration::from_secs(2), times));
-            Policy::default().back_off(failures, Duration::ZERO, asked, dice)
+            Policy::new(Duration::ZERO).back_off(failures, Duration::ZERO, asked, dice)
         };
         // A throttling after failures of another kind is the first of its kind.
         for (failures, times, least, most) in [(1, 1, 2, 10), (2, 2, 2, 18), (3, 1, 2, 10), (20, 20, 15, 152)] {
@@ -172,7 +198,8 @@ mod tests {
 
     #[test]
     fn a_long_asked_pause_does_not_let_the_last_value_die_unattended() {
-        let pause = Policy::default().back_off(1, Duration::from_secs(60), Some((Duration::from_secs(120), 1)), 0.5);
+        let pause =
+            Policy::new(Duration::ZERO).back_off(1, Duration::from_secs(60), Some((Duration::from_secs(120), 1)), 0.5);
         assert_eq!(pause, Duration::from_secs(34));
     }
 

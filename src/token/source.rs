@@ -75,7 +75,7 @@ impl TokenSource {
             edition: params.edition,
             caller: params.chain.caller(params.chain.hops.len()),
         };
-        let policy = Policy { expiring_threshold: params.chain.expiring_threshold };
+        let policy = Policy::new(params.chain.expiring_threshold);
         let shared = Arc::clone(&clock) as SharedClock;
         let login = RefreshCell::new(source, policy, shared, Hop::AuthorizationToken, Arc::clone(&metrics));
         Ok(Arc::new(Self {
@@ -210,7 +210,7 @@ impl TokenSource {
     /// Bearers live for minutes, so `expiringThreshold` is nothing to them.
     fn cell<L: crate::refresh::Load>(&self, load: L) -> RefreshCell<L> {
         let clock = Arc::clone(&self.clock) as SharedClock;
-        RefreshCell::new(load, Policy::default(), clock, Hop::Bearer, Arc::clone(&self.metrics))
+        RefreshCell::new(load, Policy::of_pulls(), clock, Hop::Bearer, Arc::clone(&self.metrics))
     }
 }
 

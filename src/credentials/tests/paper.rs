@@ -206,7 +206,7 @@ pub(super) fn bearer(cloud: &Arc<Cloud>, seconds: [u64; 3]) -> RefreshCell<Paper
 }
 
 fn cell<L: Load>(cloud: &Arc<Cloud>, load: L, threshold: u64, seed: u64) -> RefreshCell<L> {
-    let policy = Policy { expiring_threshold: Duration::from_secs(threshold) };
+    let policy = Policy::new(Duration::from_secs(threshold));
     RefreshCell::new(load, policy, Arc::clone(&cloud.clock), Hop::Bearer, Arc::default())
         .with_jitter(Jitter::seeded(seed))
 }

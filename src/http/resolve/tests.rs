@@ -1,6 +1,10 @@
+use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use super::{Resolver, Unresolved, admitted, by_family};
+use tokio::time::Instant;
+
+use super::{REMEMBERED, Resolver, SILENT, Unresolved, admitted, by_family};
 use crate::http::client::{HostOverride, HostTarget, TargetHost};
 
 fn entry(name: &str, address: &str, port: Option<u16>) -> HostOverride {
@@ -72,4 +76,35 @@ async fn a_name_of_this_node_is_good_only_where_the_operator_gave_it() {
 fn the_families_take_turns_and_ipv4_begins() {
     let found = sockets(&["2408::1", "10.0.0.1", "2408::2", "10.0.0.2", "10.0.0.3"]);
     assert_eq!(by_family(found), sockets(&["10.0.0.1", "2408::1", "10.0.0.2", "2408::2", "10.0.0.3"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_resolver_is_taken_at_its_last_word_and_an_answer_at_its_word() {
+    let resolver = Resolver::default();
+    let good = sockets(&["203.0.113.7"]);
+    let silent = |host: &'static str| {
+        let asked = resolver.or_remembered(host, std::future::pending());
+        tokio::time::timeout(Duration::from_secs(5), asked)
+    };
+    assert!(silent("registry.test").await.is_err(), "nobody has ever told");
+    let told = resolver.or_remembered("registry.test", std::future::ready(Ok(good.clone())));
+    assert_eq!(told.await.unwrap(), good);
+    assert!(silent("other.test").await.is_err());
+
+    let begun = Instant::now();
+    assert_eq!(silent("registry.test").await.unwrap().unwrap(), good);
+    assert_eq!(begun.elapsed(), SILENT);
+    // Late is better than what was said before.
+    let moved = sockets(&["203.0.113.8"]);
+    let soon = async {
+        tokio::time::sleep(SILENT / 2).await;
+        Ok(moved.clone())
+    };
+    assert_eq!(resolver.or_remembered("registry.test", soon).await.unwrap(), moved);
+    assert_eq!(silent("registry.test").await.unwrap().unwrap(), moved);
+
+    let nowhere = std::future::ready(Err(io::Error::other("no such name")));
+    assert!(resolver.or_remembered("registry.test", nowhere).await.is_err());
+    tokio::time::advance(REMEMBERED).await;
+    assert!(silent("registry.test").await.is_err(), "that is too long ago");
 }

@@ -22,7 +22,7 @@ const NODES: u64 = 10_000;
 const ALLOWED: u32 = 100;
 /// How long the start is watched: renewals begin after half an hour.
 const START: Duration = Duration::from_secs(600);
-const POLICY: Policy = Policy { expiring_threshold: Duration::from_secs(900) };
+const POLICY: Policy = Policy::new(Duration::from_secs(900));
 /// `expireDuration`, and so the life of every session.
 const LIFE: Duration = Duration::from_secs(3600);
 /// What a node makes of throttling that names no pause, as in `cloud::verdict`.

@@ -120,9 +120,9 @@ impl<L: Load> RefreshCell<L> {
                 (inner.policy.renewal(&value, now, inner.jitter.throw()), Ok(value))
             }
             Err(error) => {
-                let asked = match error.retry() {
-                    Retry::Later(asked) => asked,
-                    Retry::Never | Retry::Renewed => None,
+                let (asked, policy) = match error.retry() {
+                    Retry::Later(asked) => (asked, inner.policy),
+                    Retry::Never | Retry::Renewed => (None, inner.policy.lasting()),
                 };
                 let dice = inner.jitter.throw();
                 let pause = match inner.load.inherited(&error) {
@@ -132,7 +132,7 @@ impl<L: Load> RefreshCell<L> {
                         state.failures += 1;
                         state.throttlings += u32::from(asked.is_some());
                         let left = self.peek().map_or(Duration::ZERO, |held| until(now, held.expires));
-                        inner.policy.back_off(state.failures, left, asked.map(|asked| (asked, state.throttlings)), dice)
+                        policy.back_off(state.failures, left, asked.map(|asked| (asked, state.throttlings)), dice)
                     }
                 };
                 state.failure = Some((now, Arc::clone(&error)));

@@ -88,7 +88,7 @@ impl Mint {
             script: Mutex::default(),
             down: Mutex::default(),
         }));
-        let policy = Policy { expiring_threshold: Duration::from_secs(900) };
+        let policy = Policy::new(Duration::from_secs(900));
         let cell = RefreshCell::new(mint.clone(), policy, clock, Hop::AssumeRole, Arc::default());
         (mint, cell.with_jitter(Jitter::seeded(1)))
     }
@@ -280,6 +280,7 @@ async fn a_load_that_panics_is_a_failure_like_any_other() {
             panic!("on purpose");
         }
     }
-    let cell = RefreshCell::new(Broken, Policy::default(), PausedClock::shared(), Hop::Bearer, Arc::default());
+    let cell =
+        RefreshCell::new(Broken, Policy::new(Duration::ZERO), PausedClock::shared(), Hop::Bearer, Arc::default());
     assert_eq!(*cell.fetch().await.unwrap_err(), Failure::Interrupted);
 }

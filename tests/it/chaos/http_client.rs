@@ -89,7 +89,7 @@ impl Pull {
                     let what = format!("{path}: {} of {} bytes or wrong ones", got.len(), expected.len());
                     return Err(Failed { what, wrong: true });
                 }
-                Some(error) if error.is_incomplete_message() && fruitless < FRUITLESS => {
+                Some(error) if ended_early(&error) && fruitless < FRUITLESS => {
                     fruitless = if got.len() > from { 0 } else { fruitless + 1 };
                     resumed += 1;
                 }
@@ -119,6 +119,18 @@ impl Pull {
         let reason = reason.map(|reason| String::from_utf8_lossy(reason.as_bytes()).into_owned()).unwrap_or_default();
         Err(failed(format!("{path}: {} {reason}", response.status().as_u16())))
     }
+}
+
+/// Whether a body ended before its announced length, without a reset.
+fn ended_early(error: &hyper::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
+            return io.kind() == std::io::ErrorKind::UnexpectedEof;
+        }
+        cause = inner.source();
+    }
+    error.is_incomplete_message()
 }
 
 fn failed(what: String) -> Failed {

@@ -89,7 +89,8 @@ impl Load for Scripted {
 
 fn scripted(clock: SharedClock, hang: bool) -> RefreshCell<Scripted> {
     let load = Scripted { clock: Arc::clone(&clock), hang };
-    RefreshCell::new(load, Policy::default(), clock, Hop::Bearer, Arc::default()).with_jitter(Jitter::seeded(1))
+    RefreshCell::new(load, Policy::new(Duration::ZERO), clock, Hop::Bearer, Arc::default())
+        .with_jitter(Jitter::seeded(1))
 }
 
 #[tokio::test(start_paused = true)]
@@ -136,7 +137,7 @@ async fn a_child_does_not_sleep_on_after_its_parent_has_healed() {
     let (mint, parent) = Mint::cell(3600);
     mint.fail(Some(Failure::Down));
     let clock = Arc::clone(&mint.0.clock);
-    let cell = RefreshCell::new(Child(parent.clone()), Policy::default(), clock, Hop::Bearer, Arc::default());
+    let cell = RefreshCell::new(Child(parent.clone()), Policy::new(Duration::ZERO), clock, Hop::Bearer, Arc::default());
     let keeper = tokio::spawn({
         let parent = parent.clone();
         async move { parent.keep().await }

@@ -118,7 +118,7 @@ impl World {
             verdict: Mutex::new(Step::Succeed),
         });
         let clock: SharedClock = clock;
-        let policy = Policy { expiring_threshold: seconds(900) };
+        let policy = Policy::new(seconds(900));
         let cell = RefreshCell::new(Arc::clone(&gate), policy, clock, Hop::Bearer, Arc::clone(metrics));
         let cell = cell.with_jitter(Jitter::seeded(1));
         Self { gate, cell, callers: Vec::new(), seen: Vec::new(), refused: BTreeSet::new(), reasons: 1 }
@@ -250,7 +250,7 @@ impl Load for Quick {
 async fn threads_that_read_while_values_change_never_go_back_in_time() {
     let clock = ManualClock::at(later(Timestamp::UNIX_EPOCH, seconds(1_000_000)));
     let load = Quick(Arc::clone(&clock) as SharedClock, AtomicUsize::new(0));
-    let policy = Policy { expiring_threshold: seconds(900) };
+    let policy = Policy::new(seconds(900));
     let shared = Arc::clone(&clock) as SharedClock;
     let cell = RefreshCell::new(load, policy, shared, Hop::Bearer, Arc::default());
     let readers: Vec<_> = (0..4)
