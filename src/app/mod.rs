@@ -18,9 +18,11 @@ mod standby;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 use crate::admin::{self, Admin};
 use crate::clock::{SharedClock, SystemClock};
@@ -37,6 +39,9 @@ use node::NodeView;
 use report::{Build, Reporter, Signals};
 pub use sockets::Sockets;
 pub use standby::Standby;
+
+/// How often a daemon that is not ready looks whether it is, so that pulls come to it from whoever it replaces.
+const READY_LOOK: Duration = Duration::from_millis(100);
 
 /// What the daemon is given beside its configuration. The default is right for tests.
 #[derive(Debug, Clone)]
@@ -146,7 +151,15 @@ impl App {
                 // A sender that is gone is an end as well.
                 ended.wait_for(|ended| *ended).await.ok();
             };
-            Task(tokio::spawn(async move { proxy::serve(pulls, visits, rules, &metrics, params, until).await }))
+            let reporter = Arc::clone(&reporter);
+            let ready = async move {
+                while !reporter.is_ready() {
+                    sleep(READY_LOOK).await;
+                }
+            };
+            Task(tokio::spawn(
+                async move { proxy::serve(pulls, visits, rules, &metrics, params, (ready, until)).await },
+            ))
         };
         let _logins = surroundings.login_socket.as_deref().and_then(|socket| logins::start(socket, &fleet));
         drop(latch);

@@ -19,8 +19,9 @@ impl Sockets {
     /// Listens on both addresses. `inherited` is a socket that somebody else listens with, and takes the place of
     /// `listen`. Needs a runtime.
     ///
-    /// A daemon that listens there already, for example one that this one replaces, goes on beside it: pulls go to
-    /// both, operators to the newer one, since a probe asks on behalf of the one that was started last.
+    /// A daemon that listens there already, for example one that this one replaces, goes on beside it: pulls go to it
+    /// until this one is ready and to this one then, operators to the newer one at once, since a probe asks on behalf of
+    /// the one that was started last.
     ///
     /// # Errors
     /// [`StartError::Bind`].

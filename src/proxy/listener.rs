@@ -56,6 +56,20 @@ impl Arrivals {
         }
     }
 
+    /// Leaves newcomers to whoever listened first: to itself, where nobody else does.
+    pub(super) fn follow(&self) {
+        if !self.listener.is_inherited() {
+            self.listener.send_newcomers_to(Place::First);
+        }
+    }
+
+    /// Takes the newcomers from whoever listened first.
+    pub(super) fn lead(&self) {
+        if !self.listener.is_inherited() {
+            self.listener.send_newcomers_to(Place::Second);
+        }
+    }
+
     /// Prepares the end: newcomers go to whoever else listens here, and those who wait already are taken first, since
     /// closing the socket would reset them. `take` is called for each.
     ///

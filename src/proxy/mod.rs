@@ -69,23 +69,25 @@ const LAST_REFUSALS: Duration = Duration::from_secs(2);
 
 /// Serves pulls from `listener`, and visits, until `shutdown` is ready and the requests in flight have ended, or
 /// [`Params::drain`] has passed. What waits in the listener's queue at that moment is served too.
+///
+/// Where another listens on the address already, pulls are left to it until `ready`, and come here from then on.
 pub async fn serve(
     listener: Listener,
     visits: Visits,
     rules: Rules,
     metrics: &Metrics,
     params: Params,
-    shutdown: impl Future<Output = ()> + Send,
+    (ready, shutdown): (impl Future<Output = ()> + Send, impl Future<Output = ()> + Send),
 ) {
     let stack = stack::Stack::new(rules, metrics, &params);
-    serve::serve(listener, visits, stack, &params, shutdown).await;
+    serve::serve(listener, visits, stack, &params, ready, shutdown).await;
 }
 
 /// Answers every request with 503 and `why` the daemon has not started, one sentence without a full stop, until `shutdown`
 /// is ready. A client that is told so goes on to its next server at once, where silence would hold it.
 pub async fn refuse(listener: Listener, visits: Visits, why: &str, shutdown: impl Future<Output = ()> + Send) {
     let params = Params { drain: LAST_REFUSALS, ..Params::default() };
-    serve::serve(listener, visits, stack::Stack::barred(why), &params, shutdown).await;
+    serve::serve(listener, visits, stack::Stack::barred(why), &params, std::future::pending(), shutdown).await;
 }
 
 #[cfg(test)]

@@ -31,21 +31,28 @@ const REFUSALS: usize = 64;
 const REFUSAL: Limits =
     Limits { first: Duration::from_secs(2), idle: Duration::from_secs(2), stalled: Duration::from_secs(2) };
 
-/// Serves until `shutdown` is ready, then drains.
+/// Serves until `shutdown` is ready, then drains. Newcomers are left to whoever listened first until `ready`.
 pub(super) async fn serve(
     listener: Listener,
     mut visits: Visits,
     stack: Stack,
     params: &Params,
+    ready: impl Future<Output = ()> + Send,
     shutdown: impl Future<Output = ()> + Send,
 ) {
     let mut connections = Connections::new(stack, listener.tls(), params.connections);
     let mut arrivals = Arrivals::new(listener);
+    arrivals.follow();
+    let (mut ready, mut leads) = (pin!(ready), false);
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
             stream = arrivals.next() => connections.admit(stream),
             visit = visits.next() => connections.visit(visit),
+            () = &mut ready, if !leads => {
+                leads = true;
+                arrivals.lead();
+            }
             () = &mut shutdown => break,
         }
     }

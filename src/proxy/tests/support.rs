@@ -211,10 +211,10 @@ impl World {
         let address = listener.local_addr().unwrap();
         let (shutdown, mut stopped) = watch::channel(false);
         let served = tokio::spawn(async move {
-            serve(listener, visits().1, rules, &metrics, setup.face, async move {
+            let shutdown = async move {
                 drop(stopped.wait_for(|stopped| *stopped).await);
-            })
-            .await;
+            };
+            serve(listener, visits().1, rules, &metrics, setup.face, (std::future::ready(()), shutdown)).await;
         });
         Self { cloud, tokens, image, upstream, memory, address, client, shutdown, served }
     }

@@ -11,6 +11,7 @@ use super::with_containerd::{OTHERS, Other, Site};
 use super::{ADMIN, Place, json};
 use crate::readme::blocks;
 use crate::support::DOMAIN;
+use crate::support::node::requests;
 
 /// Where Spegel listens: the address of the node, at the port of its service.
 const PEERS: &str = "http://192.168.1.7:30020";
@@ -195,7 +196,7 @@ async fn containerd_asks_ours_where_the_peers_have_nothing() {
     let address = format!("http://{}", peers.address);
     let spegel = Spegel { certs_dir: &certs_dir, peers: &address, prepend: true };
     for step in ["ours before Spegel", "Spegel started again", "installed again"] {
-        let asked = Site::requests(&site.node.daemon).await;
+        let asked = requests(&site.node.daemon).await;
         match step {
             "ours before Spegel" => {
                 site.hosts(&["install"]);
@@ -205,9 +206,9 @@ async fn containerd_asks_ours_where_the_peers_have_nothing() {
             _ => drop(site.hosts(&["install"])),
         }
         site.pull(step).await;
-        let came = Site::requests(&site.node.daemon).await - asked;
+        let came = requests(&site.node.daemon).await - asked;
         assert!(came >= 5.0, "{step}: {came} requests: HEAD, manifest, config, three layers");
         assert!(peers.connections.try_recv().is_ok(), "{step}: the peers were not asked");
     }
-    assert!(Site::requests(&site.registry).await == 0.0);
+    assert!(requests(&site.registry).await == 0.0);
 }

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use super::json;
 use crate::support::containerd::Containerd;
 use crate::support::daemon::Daemon;
-use crate::support::node::get;
+use crate::support::node::requests;
 use crate::support::{DOMAIN, LIMIT, Node, REPOSITORY, TAG};
 
 /// What a pull may take longer where our entry leads nowhere than where there is none.
@@ -109,13 +109,6 @@ impl Site {
         tokio::time::sleep(HANG).await;
         Command::new("kill").args(["-s", "KILL", &pid]).stderr(Stdio::null()).status().unwrap();
     }
-
-    /// Requests that a daemon has answered.
-    pub(super) async fn requests(daemon: &Daemon) -> f64 {
-        let (_, metrics) = get(daemon.admin, "/metrics").await;
-        let of_family = metrics.lines().filter(|line| line.starts_with("acr_pull_proxy_requests_total{"));
-        of_family.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
-    }
 }
 
 /// Check 17 (`tests/it/peers.rs`).
@@ -130,33 +123,33 @@ async fn containerd_reads_what_install_writes_and_no_more_after_uninstall() {
     assert_eq!(status["certsDir"].as_str(), site.containerd.certs_dir().to_str());
     assert!(status["containerd"].is_string() && status["findings"].as_array().unwrap().is_empty(), "{status}");
     site.pull("serving").await;
-    let through_us = Site::requests(&site.node.daemon).await;
+    let through_us = requests(&site.node.daemon).await;
     assert!(through_us >= 5.0, "{through_us} requests: HEAD, manifest, config, three layers");
-    assert!(Site::requests(&site.registry).await == 0.0, "containerd asked the admin's host before ours");
+    assert!(requests(&site.registry).await == 0.0, "containerd asked the admin's host before ours");
 
     // ctr has its own way to the directory.
     let certs = site.containerd.certs_dir();
     let name = format!("{DOMAIN}/{REPOSITORY}:{TAG}");
     let pulled = site.containerd.ctr(&["images", "pull", "--hosts-dir", certs.to_str().unwrap(), &name]).await;
     assert!(pulled.status.success(), "{}", String::from_utf8_lossy(&pulled.stderr));
-    assert!(Site::requests(&site.node.daemon).await > through_us);
-    assert!(Site::requests(&site.registry).await == 0.0);
+    assert!(requests(&site.node.daemon).await > through_us);
+    assert!(requests(&site.registry).await == 0.0);
 
-    let asked = Site::requests(&site.node.daemon).await;
+    let asked = requests(&site.node.daemon).await;
     site.hosts(&["uninstall"]);
     assert_eq!(fs::read_to_string(&file).unwrap(), before);
     site.pull("out of hosts.toml").await;
-    assert!(Site::requests(&site.node.daemon).await == asked, "nothing comes to us any more");
+    assert!(requests(&site.node.daemon).await == asked, "nothing comes to us any more");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn strict_and_fallback_files_of_our_own_are_read_too() {
     let site = Site::start().await;
     for arguments in [&["install"][..], &["install", "--strict"]] {
-        let asked = Site::requests(&site.node.daemon).await;
+        let asked = requests(&site.node.daemon).await;
         site.hosts(arguments);
         site.pull("serving").await;
-        assert!(Site::requests(&site.node.daemon).await > asked, "{arguments:?}");
+        assert!(requests(&site.node.daemon).await > asked, "{arguments:?}");
     }
     site.hosts(&["uninstall"]);
     assert!(fs::read_dir(site.containerd.certs_dir()).unwrap().next().is_none(), "the directory was ours");
@@ -207,9 +200,9 @@ async fn a_daemon_that_stays_hung_holds_the_pulls_that_reach_it_and_no_others_an
     timeout(LIMIT, held).await.expect("it goes on");
 
     site.hosts(&["install"]);
-    let asked = Site::requests(&site.node.daemon).await;
+    let asked = requests(&site.node.daemon).await;
     site.pull("serving again").await;
-    assert!(Site::requests(&site.node.daemon).await > asked, "it serves as before");
+    assert!(requests(&site.node.daemon).await > asked, "it serves as before");
 }
 
 /// Check 18 (`tests/it/peers.rs`).
@@ -218,7 +211,7 @@ async fn with_strict_a_pull_fails_at_once_where_the_daemon_is_gone_and_works_aga
     let site = Site::start().await;
     site.hosts(&["install", "--strict"]);
     site.pull("serving, strict").await;
-    let asked = Site::requests(&site.registry).await;
+    let asked = requests(&site.registry).await;
 
     let (refused, ()) = tokio::join!(site.refused("hung for 2 s, then killed, strict"), site.hang_and_kill());
     assert!(refused > HANG / 2 && refused < HANG + TOLERATED, "{refused:?}");
@@ -229,7 +222,7 @@ async fn with_strict_a_pull_fails_at_once_where_the_daemon_is_gone_and_works_aga
         assert!(site.refused(&format!("{what}, strict")).await < TOLERATED, "{what}");
         assert!(other.connections.try_recv().is_ok(), "{what}: containerd did not come by");
     }
-    assert!(Site::requests(&site.registry).await == asked, "nothing passes the daemon by");
+    assert!(requests(&site.registry).await == asked, "nothing passes the daemon by");
 
     // What the unit of an operator who wants this does when the service stops.
     site.hosts(&["uninstall"]);

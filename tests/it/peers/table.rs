@@ -230,7 +230,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: 19,
         what: "A node that boots without CNI and cluster DNS pulls.",
         open: Some(
-            "No cluster is booted: the manifests are read for host network and node DNS, and the daemon in its image pulls by the node's own files, which needs neither.",
+            "`tests/run` boots no cluster: the manifests are read for host network and node DNS, and the daemon in its image pulls by the node's own files, which needs neither. `tests/cluster` boots a real one, of Kubernetes 1.20, without CNI and without any name server.",
         ),
         shown_by: &[
             ("tests/it/manifests.rs", "the_daemon_is_there_before_the_cluster_is_and_is_replaced_without_a_gap"),

@@ -48,6 +48,13 @@ impl Node {
     }
 }
 
+/// How many pull requests a daemon has answered.
+pub(crate) async fn requests(daemon: &super::daemon::Daemon) -> f64 {
+    let (_, metrics) = get(daemon.admin, "/metrics").await;
+    let of_family = metrics.lines().filter(|line| line.starts_with("acr_pull_proxy_requests_total{"));
+    of_family.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
+}
+
 /// One GET on a connection of its own; the body as text.
 pub(crate) async fn get(address: SocketAddr, path: &str) -> (StatusCode, String) {
     let (status, body) = fetch(address, path).await;
