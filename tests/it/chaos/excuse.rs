@@ -61,7 +61,13 @@ impl Window {
     pub(super) fn excuses(&self, failure: &Failure, left: u64) -> bool {
         match self.kind {
             Kind::Moment => false,
-            Kind::Outage(out) => !failure.wrong && self.meets(failure, HEALED) && out.is_blamed_by(&failure.what),
+            Kind::Outage(out) => {
+                // Who may not pull any more gets no part of a blob that was begun either, and the end of a body says no
+                // reason.
+                let cut =
+                    out == Out::Permission && failure.what.contains(TOO_SHORT) && self.meets(failure, Duration::ZERO);
+                !failure.wrong && (cut || self.meets(failure, HEALED) && out.is_blamed_by(&failure.what))
+            }
             Kind::Killed => !failure.wrong && self.meets(failure, Duration::ZERO) && !failure.what.contains(OURS),
             Kind::Lie(told) => {
                 let excused = match told {

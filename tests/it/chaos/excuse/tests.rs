@@ -37,6 +37,22 @@ async fn an_outage_excuses_what_is_said_to_be_its_own_until_shortly_after_and_a_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_right_that_is_gone_excuses_bodies_that_were_cut_meanwhile_and_no_other_outage_does() {
+    const CUT: &str = "failed to read expected number of bytes: unexpected EOF";
+    let record = Record::new();
+    let away = record.open("permission away", Sort::PermissionAway, Kind::Outage(Out::Permission), None);
+    fail(&record, "stays", CUT, false);
+    record.close(away, 1);
+    advance(Duration::from_secs(1)).await;
+    fail(&record, "stays", CUT, false);
+    let outage = record.open("all 503", Sort::ServiceOutage, Kind::Outage(Out::Service(Service::Oss)), None);
+    fail(&record, "stays", CUT, false);
+    record.close(outage, 1);
+    let verdict = record.verdict();
+    assert_eq!((verdict.avoidable, verdict.corrupt), (2, 0), "{}", verdict.text);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_kill_excuses_broken_connections_to_that_daemon_alone() {
     let record = Record::new();
     let kill = record.open("kill -9", Sort::Kill, Kind::Killed, Some("restarts"));
