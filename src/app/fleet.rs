@@ -117,6 +117,11 @@ impl Fleet {
         self.state().running.len()
     }
 
+    /// Whether pulls of every instance can be served, without causing anything.
+    pub(super) fn serves(&self) -> bool {
+        self.state().running.iter().all(|running| running.serves())
+    }
+
     pub(super) fn statuses(&self) -> Vec<InstanceStatus> {
         let running = self.state().running.clone();
         running.iter().map(|running| running.status()).collect()

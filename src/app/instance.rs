@@ -126,6 +126,12 @@ impl Running {
         asks(&self.config.domains)
     }
 
+    /// Whether its pulls can be served, without causing anything.
+    pub(super) fn serves(&self) -> bool {
+        self.tokens.source.has_login() && !self.domains().is_empty()
+    }
+
+    /// What operators are told. That they ask is reason enough to get a login.
     pub(super) fn status(&self) -> InstanceStatus {
         let domains: Vec<_> = self.domains().iter().map(ToString::to_string).collect();
         let levels = self.tokens.source.hops();

@@ -151,9 +151,10 @@ impl App {
                 // A sender that is gone is an end as well.
                 ended.wait_for(|ended| *ended).await.ok();
             };
-            let reporter = Arc::clone(&reporter);
+            let (readiness, fleet) = (readiness.clone(), Arc::clone(&fleet));
+            // A look must not be what makes it log in: a fleet that starts at once is spread over time.
             let ready = async move {
-                while !reporter.is_ready() {
+                while !(readiness.is_ready() && fleet.serves()) {
                     sleep(READY_LOOK).await;
                 }
             };

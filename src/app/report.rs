@@ -49,11 +49,6 @@ struct Reads {
 }
 
 impl Reporter {
-    /// Whether pulls can be served: everything has started, and there is a login for every instance.
-    pub(super) fn is_ready(&self) -> bool {
-        self.signals.readiness.is_ready() && self.fleet.statuses().iter().all(|instance| instance.ready)
-    }
-
     pub(super) fn new(build: Build, fleet: Arc<Fleet>, signals: Signals, clock: SharedClock) -> Self {
         let started = clock.now();
         let config = Mutex::new(Reads { in_use: started, refused: Vec::new() });

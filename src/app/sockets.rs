@@ -27,7 +27,12 @@ impl Sockets {
     /// [`StartError::Bind`].
     pub fn bind(config: &Config, inherited: Option<std::net::TcpListener>) -> Result<Self, StartError> {
         let (pulls, listen) = match inherited {
-            None => bind("listen", config.listen)?,
+            None => {
+                let (pulls, listen) = bind("listen", config.listen)?;
+                // At once: whoever comes before this daemon can serve is to be served. To itself, where it is alone.
+                pulls.send_newcomers_to(Place::First);
+                (pulls, listen)
+            }
             Some(socket) => {
                 let (pulls, listen) = resolve("listen", config.listen, Listener::inherited(socket))?;
                 if listen != config.listen {

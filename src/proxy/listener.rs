@@ -56,13 +56,6 @@ impl Arrivals {
         }
     }
 
-    /// Leaves newcomers to whoever listened first: to itself, where nobody else does.
-    pub(super) fn follow(&self) {
-        if !self.listener.is_inherited() {
-            self.listener.send_newcomers_to(Place::First);
-        }
-    }
-
     /// Takes the newcomers from whoever listened first.
     pub(super) fn lead(&self) {
         if !self.listener.is_inherited() {

@@ -70,7 +70,7 @@ const LAST_REFUSALS: Duration = Duration::from_secs(2);
 /// Serves pulls from `listener`, and visits, until `shutdown` is ready and the requests in flight have ended, or
 /// [`Params::drain`] has passed. What waits in the listener's queue at that moment is served too.
 ///
-/// Where another listens on the address already, pulls are left to it until `ready`, and come here from then on.
+/// Where another listens on the address already, pulls come here from `ready` on.
 pub async fn serve(
     listener: Listener,
     visits: Visits,

@@ -31,7 +31,7 @@ const REFUSALS: usize = 64;
 const REFUSAL: Limits =
     Limits { first: Duration::from_secs(2), idle: Duration::from_secs(2), stalled: Duration::from_secs(2) };
 
-/// Serves until `shutdown` is ready, then drains. Newcomers are left to whoever listened first until `ready`.
+/// Serves until `shutdown` is ready, then drains. When `ready`, newcomers come here, whoever listened first.
 pub(super) async fn serve(
     listener: Listener,
     mut visits: Visits,
@@ -42,7 +42,6 @@ pub(super) async fn serve(
 ) {
     let mut connections = Connections::new(stack, listener.tls(), params.connections);
     let mut arrivals = Arrivals::new(listener);
-    arrivals.follow();
     let (mut ready, mut leads) = (pin!(ready), false);
     let mut shutdown = pin!(shutdown);
     loop {

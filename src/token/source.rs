@@ -124,11 +124,17 @@ impl TokenSource {
     /// Whether pulls can be served now: there is a usable login. To be asked is reason enough to get one. Needs a runtime.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        let ready = self.login.peek().is_some();
+        let ready = self.has_login();
         if !ready {
             self.login.nudge();
         }
         ready
+    }
+
+    /// The same without asking for one.
+    #[must_use]
+    pub fn has_login(&self) -> bool {
+        self.login.peek().is_some()
     }
 
     /// Every level from the base to the login, for the status page; no secret.

@@ -33,6 +33,28 @@ fn image() -> Image {
     Image::random(1, 1024, 11)
 }
 
+/// Each logs in at a moment of its own within two minutes and a half, and which one is left to chance: so what is told is
+/// that most of them have not, though they have looked ten times whether they are ready.
+#[tokio::test(flavor = "multi_thread")]
+async fn daemons_that_start_together_and_are_asked_by_nobody_do_not_log_in_together() {
+    let cloud = CloudSim::start().await.unwrap();
+    let config = cloud.node_config(Method::WorkerRole);
+    let mut daemons = Vec::new();
+    for _ in 0..8 {
+        daemons.push(Daemon::as_configured(&config).await);
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let logins = cloud.journal().count_action("GetAuthorizationToken");
+    assert!(logins < daemons.len() / 2, "{logins} of {} logged in at once", daemons.len());
+    // Who is asked does so at once.
+    let asked = async {
+        while get(daemons[0].admin, "/readyz").await.0 != StatusCode::OK {
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, asked).await.expect("a login for who is asked");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_cold_pulls_cost_one_call_per_hop_and_instance_and_one_per_scope() {
     let directory = setup::directory();

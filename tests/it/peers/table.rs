@@ -242,7 +242,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: 20,
         what: "Eight streams of 5 GB within 128 MiB: no growth, and no page cache.",
         open: Some(
-            "2304 MiB, and 40 GiB by hand (`ACR_LOAD_GIB`), with half of the readers slow, in layers of 32 MiB: what is shown is that memory does not follow the bytes.",
+            "2304 MiB (as many GiB as `ACR_LOAD_GIB` says, by hand), with half of the readers slow, in layers of 32 MiB: what is shown is that memory does not follow the bytes.",
         ),
         shown_by: &[
             ("tests/it/peers/load.rs", "eight_streams_of_layers_larger_than_the_limit_leave_memory_flat"),
