@@ -116,7 +116,7 @@ impl App {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn start_on(sockets: Sockets, config: &Config, surroundings: Surroundings) -> Result<Self, StartError> {
-        let Sockets { pulls, listen, operators, admin } = sockets;
+        let Sockets { pulls, listen, operators, admin, succeeds } = sockets;
         // A socket that was handed over may be another one than the configuration names.
         guarded(listen, config)?;
         let (pulls, certificate_watch) = certificate::secure(pulls, config.tls.as_ref())?;
@@ -154,6 +154,9 @@ impl App {
             let (readiness, fleet) = (readiness.clone(), Arc::clone(&fleet));
             // A look must not be what makes it log in: a fleet that starts at once is spread over time.
             let ready = async move {
+                if !succeeds {
+                    std::future::pending::<()>().await;
+                }
                 while !(readiness.is_ready() && fleet.serves()) {
                     sleep(READY_LOOK).await;
                 }

@@ -13,6 +13,8 @@ pub struct Sockets {
     pub(super) listen: SocketAddr,
     pub(super) operators: Listener,
     pub(super) admin: SocketAddr,
+    /// Whether another daemon takes the pulls until this one is ready.
+    pub(super) succeeds: bool,
 }
 
 impl Sockets {
@@ -26,13 +28,9 @@ impl Sockets {
     /// # Errors
     /// [`StartError::Bind`].
     pub fn bind(config: &Config, inherited: Option<std::net::TcpListener>) -> Result<Self, StartError> {
+        let succeeds = inherited.is_none() && Listener::is_taken(config.listen);
         let (pulls, listen) = match inherited {
-            None => {
-                let (pulls, listen) = bind("listen", config.listen)?;
-                // At once: whoever comes before this daemon can serve is to be served. To itself, where it is alone.
-                pulls.send_newcomers_to(Place::First);
-                (pulls, listen)
-            }
+            None => bind("listen", config.listen)?,
             Some(socket) => {
                 let (pulls, listen) = resolve("listen", config.listen, Listener::inherited(socket))?;
                 if listen != config.listen {
@@ -42,9 +40,13 @@ impl Sockets {
                 (pulls, listen)
             }
         };
+        if succeeds {
+            // At once: whoever comes before this daemon can serve is to be served.
+            pulls.send_newcomers_to(Place::First);
+        }
         let (operators, admin) = bind("admin", config.admin)?;
         operators.send_newcomers_to(Place::Second);
-        Ok(Self { pulls, listen, operators, admin })
+        Ok(Self { pulls, listen, operators, admin, succeeds })
     }
 }
 

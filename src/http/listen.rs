@@ -56,6 +56,17 @@ impl Listener {
         Ok(Self { socket: socket.listen(BACKLOG)?, inherited: false, tls: None })
     }
 
+    /// Whether somebody listens on `address` already, told by a socket that would not share it.
+    #[must_use]
+    pub fn is_taken(address: SocketAddr) -> bool {
+        let probe = || {
+            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)
+        };
+        probe().is_err_and(|error: io::Error| error.kind() == io::ErrorKind::AddrInUse)
+    }
+
     /// Takes over a socket that another process listens with and keeps.
     ///
     /// # Errors
