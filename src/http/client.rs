@@ -1,18 +1,15 @@
 //! The one outbound HTTP client: pool, TLS, name overrides, connect timeout.
 //!
 //! It follows no redirects, retries nothing that reached the other side, and reads no proxy from the environment; these
-//! are decisions of its callers. The client of hyper-util that it is made of appears in this file only.
+//! are decisions of its callers.
 
 mod error;
 mod greet;
+mod tasks;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-
-use http_body_util::BodyExt;
-use hyper_util::client::legacy;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::Body;
 use super::connector::{Connector, Offer};
@@ -29,13 +26,6 @@ pub use error::{ClientError, is_certificate};
 const POOL_IDLE: Duration = Duration::from_secs(50);
 /// Idle connections kept for one host; more than the parallel pulls of a node need.
 const POOL_PER_HOST: usize = 32;
-/// HTTP/2 connections are probed this often while requests wait on them, so that a dead one does not swallow them all.
-const H2_PROBE: Duration = Duration::from_secs(2);
-/// How long an HTTP/2 probe may stay unanswered. With the time before it, this is less than any request waits (5 s for a
-/// token): one that met a dead connection is told so while there is time for another.
-const H2_PROBE_ANSWER: Duration = Duration::from_secs(2);
-/// HTTP/2 flow-control window of one stream: enough for a manifest of the largest size without a stop.
-const H2_STREAM_WINDOW: u32 = 4 * 1024 * 1024;
 /// Most bytes that one HTTP/1.1 connection reads ahead of its reader. Large enough to keep a fast stream in few and large
 /// frames, small enough that 64 slow readers stay within 4 MiB.
 const H1_READ_AHEAD: usize = 64 * 1024;
@@ -95,7 +85,7 @@ pub struct Client {
 #[derive(Debug, Clone)]
 enum Pool {
     /// Each connection has a task; HTTP/2 needs that.
-    Tasks(Box<legacy::Client<Connector, Body>>),
+    Tasks(tasks::Pool),
     /// Each connection is driven by who reads from it; HTTP/1.1 only.
     Driven(driven::Pool),
     /// The same behind a forward proxy, which they do without where it fails.
@@ -154,7 +144,7 @@ impl Client {
             connect_timeout: params.connect_timeout,
         });
         let connector = parts.connector(Offer::Http2AndHttp1);
-        let pool = Pool::Tasks(Box::new(with_tasks(connector.clone())));
+        let pool = Pool::Tasks(tasks::Pool::new(connector.clone(), POOL_IDLE, POOL_PER_HOST));
         Ok(Self { pool, connector, parts })
     }
 
@@ -229,24 +219,22 @@ impl Client {
     /// Sends one request with an absolute URL and waits for the response head, at most `within`.
     ///
     /// A request that was never written, because its pooled connection had gone, is sent again on another one; nothing
-    /// else is. The URL is shown in no error.
+    /// else is. A connection on which an answer was waited for in vain carries no further request: it may be dead, and the
+    /// next must not find out by waiting as long again. The URL is shown in no error.
     ///
     /// # Errors
     /// [`ClientError`] where no response head came.
     pub async fn send(
         &self,
-        request: http::Request<Body>,
+        mut request: http::Request<Body>,
         within: Duration,
     ) -> Result<http::Response<Body>, ClientError> {
         let uri = request.uri().clone();
         let host = uri.host().unwrap_or("the URL without a host").to_owned();
+        let carrier = tasks::Carrier::of(&mut request);
         let answer = async {
             match &self.pool {
-                Pool::Tasks(pool) => match pool.request(request).await {
-                    Ok(response) => Ok(response.map(|body| body.map_err(BoxError::from).boxed_unsync())),
-                    Err(error) if error.is_connect() => Err(driven::Failure::Connect(error.into())),
-                    Err(error) => Err(driven::Failure::Closed(error.into())),
-                },
+                Pool::Tasks(pool) => pool.request(request).await,
                 Pool::Driven(pool) => pool.request(request).await,
                 Pool::Forward(forward) => forward.request(request).await,
             }
@@ -258,7 +246,10 @@ impl Client {
                 self.connector.forget(&uri);
                 Err(ClientError::Closed { host, source })
             }
-            Err(_) => Err(ClientError::Timeout { host, after: within }),
+            Err(_) => {
+                carrier.retire();
+                Err(ClientError::Timeout { host, after: within })
+            }
         }
     }
 }
@@ -270,19 +261,6 @@ fn unreachable(host: String, source: BoxError) -> ClientError {
         Some(Unresolved::Unknown(_)) => ClientError::Unresolved { host, source },
         None => ClientError::Connect { host, source },
     }
-}
-
-fn with_tasks(connector: Connector) -> legacy::Client<Connector, Body> {
-    legacy::Client::builder(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(POOL_IDLE)
-        .pool_max_idle_per_host(POOL_PER_HOST)
-        .http1_max_buf_size(H1_READ_AHEAD)
-        .http2_initial_stream_window_size(H2_STREAM_WINDOW)
-        .http2_keep_alive_interval(H2_PROBE)
-        .http2_keep_alive_timeout(H2_PROBE_ANSWER)
-        .build(connector)
 }
 
 #[cfg(test)]

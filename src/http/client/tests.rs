@@ -1,5 +1,8 @@
 use std::time::Duration;
 
+use bytes::Bytes;
+use cloudsim::fault::{Effect, Fault};
+use cloudsim::journal::Service;
 use rustls::server::Acceptor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -10,11 +13,14 @@ use crate::error::{Explain, chain};
 use crate::http::body::{collect_limited, empty};
 
 fn client(name: &str, port: u16) -> Client {
+    Client::new(params(name, port)).unwrap()
+}
+
+fn params(name: &str, port: u16) -> Params {
     let target = HostTarget { host: TargetHost::Address([127, 0, 0, 1].into()), port: Some(port) };
     let overrides = vec![HostOverride { name: name.to_owned(), targets: vec![target] }];
     let connect_timeout = Duration::from_millis(500);
-    Client::new(Params { overrides, local_names: Vec::new(), blob_proxy: None, extra_roots: None, connect_timeout })
-        .unwrap()
+    Params { overrides, local_names: Vec::new(), blob_proxy: None, extra_roots: None, connect_timeout }
 }
 
 fn get(url: &str) -> http::Request<crate::http::Body> {
@@ -83,6 +89,24 @@ async fn a_certificate_of_a_ca_that_is_not_trusted_is_told_apart() {
     let error = stranger.send(get(url), Duration::from_secs(5)).await.unwrap_err();
     assert!(error.is_certificate(), "{}", chain(&error));
     assert!(error.advice().unwrap().contains("caFile"));
+}
+
+#[tokio::test]
+async fn a_connection_on_which_nothing_was_answered_carries_no_further_request() {
+    let cloud = cloudsim::CloudSim::start().await.unwrap();
+    let silence = Effect::Frames { first: Bytes::new(), again: Bytes::new() };
+    let silent = cloud.fault(Fault::on(Service::Sts, silence).once());
+    let client = Client::new(Params {
+        extra_roots: Some(cloud.ca_pem().to_owned()),
+        ..params("sts.aliyuncs.com", cloud.tls_addr().port())
+    });
+    let client = client.unwrap();
+    let url = "https://sts.aliyuncs.com/";
+    // Before a probe could have found the connection dead.
+    let error = client.send(get(url), Duration::from_millis(500)).await.unwrap_err();
+    assert!(matches!(error, ClientError::Timeout { .. }), "{error:?}");
+    client.send(get(url), Duration::from_millis(1200)).await.unwrap();
+    assert_eq!(cloud.faults().struck(silent), 1);
 }
 
 #[tokio::test]
