@@ -1,8 +1,8 @@
 //! What a pull costs through the daemon, and what it costs without: one command, one table.
 //!
 //! `cargo bench --bench pull`, or a part of it: `cargo bench --bench pull -- wide-area limited`. `--runs N` changes how
-//! often each figure is taken (the median counts), `--json FILE` writes the rows as data too, `--timeline` tells on standard
-//! error when the cloud was asked for what during a whole pull.
+//! often each figure is taken (the median counts), `--json FILE` writes the rows as data too. Of whole pulls, `--timeline` tells on
+//! standard error when the cloud was asked for what, and `--profile` where the processors were.
 //!
 //! The simulated cloud runs in this process and brings the network with it: round trips, slow start and a limit for each
 //! connection are its own, so no kernel feature is needed. The daemon and everything beside it are processes of their own.
@@ -34,6 +34,7 @@ mod manifests;
 mod node;
 mod part;
 mod peers;
+mod profile;
 mod resident;
 mod table;
 mod whole;
@@ -61,6 +62,8 @@ struct How {
     runs: usize,
     /// Whether to tell when the cloud was asked for what.
     timeline: bool,
+    /// Whether to tell where the processors were.
+    profile: bool,
 }
 
 #[tokio::main]
@@ -95,7 +98,7 @@ async fn main() -> ExitCode {
 
 impl Wish {
     fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut wish = Self { parts: Vec::new(), how: How { runs: RUNS, timeline: false }, json: None };
+        let mut wish = Self { parts: Vec::new(), how: How { runs: RUNS, timeline: false, profile: false }, json: None };
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 // cargo adds it.
@@ -105,6 +108,7 @@ impl Wish {
                     wish.how.runs = runs.ok_or("--runs needs a whole number above 0")?;
                 }
                 "--timeline" => wish.how.timeline = true,
+                "--profile" => wish.how.profile = true,
                 "--json" => wish.json = Some(arguments.next().ok_or("--json needs a file")?.into()),
                 name => wish.parts.push(Part::parse(name)?),
             }

@@ -74,7 +74,7 @@ impl Part {
     pub(crate) fn parse(name: &str) -> Result<Self, String> {
         let known = || Self::ALL.map(Self::name).join(", ");
         Self::ALL.into_iter().find(|part| part.name() == name).ok_or_else(|| {
-            format!("there is no part {name}; there are {}, --runs N, --timeline and --json FILE", known())
+            format!("there is no part {name}; there are {}, --runs N, --timeline, --profile and --json FILE", known())
         })
     }
 

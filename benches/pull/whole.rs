@@ -21,6 +21,7 @@ use crate::cri::pull_image_as;
 use crate::node::Node;
 use crate::part::LeftOut;
 use crate::peers::Peer;
+use crate::profile::{Profile, Watch, Watched};
 use crate::support::{DOMAIN, processor_seconds};
 use crate::table::{Bar, Row};
 
@@ -104,13 +105,14 @@ pub(crate) async fn measure(network: &Network, how: How) -> Result<Vec<Row>, Lef
     let registry = registry.ok();
     let mut ways = vec![Way::Direct, Way::Daemon];
     ways.extend(registry.is_some().then_some(Way::Registry));
-    let mut all: Vec<(Way, Vec<Times>)> = ways.into_iter().map(|way| (way, Vec::new())).collect();
+    let mut all: Vec<(Way, Vec<Times>, Profile)> =
+        ways.into_iter().map(|way| (way, Vec::new(), Profile::default())).collect();
     // All runs together: the kernel counts in hundredths of a second, and one pull takes some ten of them.
     let (runs, mut spent) = (how.runs * network.repeat, 0.0);
     for run in 0..runs {
         let repository = format!("team/app-{run}");
         node.cloud.push(setup::INSTANCE, &repository, "v1", &image(run)).expect("pushed");
-        for (way, times) in &mut all {
+        for (way, times, profile) in &mut all {
             let mirror = match way {
                 Way::Direct => None,
                 Way::Daemon => Some(node.daemon.listen),
@@ -118,7 +120,7 @@ pub(crate) async fn measure(network: &Network, how: How) -> Result<Vec<Row>, Lef
             };
             eprint!("{way:?}: ");
             let before = processor_seconds(node.daemon.pid());
-            let pulled = pull(&node, mirror, &repository).await;
+            let pulled = pull(&node, mirror, &repository, profile).await;
             if *way == Way::Daemon {
                 spent += processor_seconds(node.daemon.pid()) - before;
             }
@@ -130,9 +132,14 @@ pub(crate) async fn measure(network: &Network, how: How) -> Result<Vec<Row>, Lef
         // Who goes first changes, in case the machine gets warm.
         all.rotate_left(1);
     }
+    if how.profile {
+        for (way, _, profile) in &all {
+            eprintln!("{way:?}, mean of {runs}:\n{profile}");
+        }
+    }
     let row = |what: &str, pick: fn(&Times) -> Duration, bar: Bar| {
         let seconds = |wanted: Way| -> Option<Vec<f64>> {
-            let (_, times) = all.iter().find(|(way, _)| *way == wanted)?;
+            let (_, times, _) = all.iter().find(|(way, ..)| *way == wanted)?;
             Some(times.iter().map(|times| pick(times).as_secs_f64()).collect())
         };
         let beside = [("direct", Way::Direct), ("docker-registry", Way::Registry)];
@@ -157,7 +164,7 @@ fn image(run: usize) -> Image {
 }
 
 /// Pulls through a mirror, or directly with a pull secret.
-async fn pull(node: &Node, mirror: Option<SocketAddr>, repository: &str) -> Times {
+async fn pull(node: &Node, mirror: Option<SocketAddr>, repository: &str, profile: &mut Profile) -> Times {
     let containerd = node.containerd().await;
     let (user, password) = node.cloud.login(setup::INSTANCE).expect("the instance");
     let login = mirror.is_none().then_some((user.as_str(), password.as_str()));
@@ -165,10 +172,17 @@ async fn pull(node: &Node, mirror: Option<SocketAddr>, repository: &str) -> Time
         containerd.send_pulls_to(DOMAIN, &format!("http://{mirror}"));
     }
     node.cloud.journal().clear();
+    let watched = [
+        Watched { name: "containerd", letter: 'c', pid: containerd.pid() },
+        Watched { name: "daemon", letter: 'd', pid: node.daemon.pid() },
+        Watched { name: "simulated cloud and network", letter: '~', pid: std::process::id() },
+    ];
+    let watch = Watch::start(&watched);
     let begun = Instant::now();
     let (socket, image) = (containerd.socket(), format!("{DOMAIN}/{repository}:v1"));
     let pulled = pull_image_as(login, &socket, &image);
     let (pulled, unpack) = tokio::join!(async { (pulled.await, begun.elapsed()) }, unpacking(&containerd, begun));
+    profile.add(&watched, watch.stop().await);
     let (result, whole) = pulled;
     result.unwrap_or_else(|error| panic!("{error}\n{}", containerd.log()));
     let asked = [Service::Realm, Service::Registry, Service::Oss].map(|service| node.cloud.journal().count(service));

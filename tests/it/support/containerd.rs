@@ -63,6 +63,10 @@ impl Containerd {
         }
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The gRPC socket.
     pub(crate) fn socket(&self) -> PathBuf {
         self.dir.path().join("c.sock")
@@ -119,7 +123,7 @@ impl Containerd {
 impl Drop for Containerd {
     fn drop(&mut self) {
         // SIGTERM first, so that it unmounts its snapshots; the directory could not be removed otherwise.
-        let pid = self.child.id().to_string();
+        let pid = self.pid().to_string();
         if Command::new("kill").arg(&pid).status().is_ok() {
             self.child.wait().ok();
         }
