@@ -10,7 +10,7 @@ use crate::admin::status::InstanceStatus;
 use crate::clock::SharedClock;
 use crate::cloud::CloudClock;
 use crate::config::Config;
-use crate::http::client::{self, BuildError, Client};
+use crate::http::client::{self, Client};
 use crate::oci::RegistryHost;
 use crate::proxy::Table;
 use crate::telemetry::metrics::Metrics;
@@ -47,7 +47,8 @@ impl Fleet {
     /// Builds every instance of a configuration and sets it going. Needs a runtime.
     pub(super) fn start(config: &Config, node: SharedClock, metrics: Metrics) -> Result<Arc<Self>, StartError> {
         let clock = CloudClock::new(node);
-        let (client, blob_client) = clients(config)?;
+        let client = Client::new(config.client())?;
+        let blob_client = client.http1_only();
         let endpoints = config.endpoints.clone();
         let memory = Memory::new(config.blobs.memory);
         let tools = Tools { client, blob_client, endpoints, clock: Arc::clone(&clock), metrics, memory };
@@ -66,7 +67,8 @@ impl Fleet {
             tools.memory = Memory::new(config.blobs.memory);
         }
         if state.client != config.client() {
-            (tools.client, tools.blob_client) = clients(config)?;
+            tools.client = tools.client.heir(config.client())?;
+            tools.blob_client = tools.client.http1_only();
         }
         tools.endpoints = config.endpoints.clone();
         let mut running = Vec::with_capacity(config.instances.len());
@@ -153,11 +155,4 @@ impl Fleet {
         // It is replaced as a whole, so a poisoned lock guards a whole state too.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The client for registries and the cloud's APIs, and the one for blobs.
-fn clients(config: &Config) -> Result<(Client, Client), BuildError> {
-    let client = Client::new(config.client())?;
-    let blob_client = client.http1_only();
-    Ok((client, blob_client))
 }

@@ -64,9 +64,9 @@ impl Caller {
         for (turn, (index, host)) in order.into_iter().enumerate() {
             let result = self.call_at(host, operation, about).await;
             match result.as_ref().map_err(CloudError::problem) {
-                Err(Problem::Unreachable(ClientError::Unresolved { .. } | ClientError::Connect { .. }))
-                    if turn < last =>
-                {
+                Err(Problem::Unreachable(
+                    ClientError::Unresolved { .. } | ClientError::NoNameServer { .. } | ClientError::Connect { .. },
+                )) if turn < last => {
                     self.metrics.upstream_retry(about.target, Outcome::Failed);
                     tracing::info!(host, action = operation.action, "endpoint not reachable, the next one is asked");
                 }

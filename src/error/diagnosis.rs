@@ -92,6 +92,8 @@ signs! {
     NoCredentials,
     /// A name does not resolve.
     NameUnknown,
+    /// Nobody answers for a name.
+    NameServerSilent,
     /// A name leads to this node, its link or the metadata service.
     AddressForbidden,
     /// No TCP and TLS connection.

@@ -11,6 +11,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::Body;
 use super::connector::{Connector, Offer};
 use super::dial::Dialer;
@@ -132,13 +134,17 @@ impl Client {
     /// # Errors
     /// [`BuildError`] where the extra roots are no certificates, or there are no roots at all.
     pub fn new(params: Params) -> Result<Self, BuildError> {
+        Self::build(params, |resolver| resolver)
+    }
+
+    fn build(params: Params, finish: impl FnOnce(Resolver) -> Resolver) -> Result<Self, BuildError> {
         let proxy = params.blob_proxy.as_deref().map(SafeUri::parse).transpose().map_err(BuildError::Proxy)?;
         let blob_proxy = proxy.map(|uri| uri.origin().clone());
         let mut local = params.local_names;
         local.extend(blob_proxy.iter().map(|proxy| proxy.host().to_owned()));
         let parts = Arc::new(Parts {
             tls: tls::client_config(params.extra_roots.as_deref())?,
-            resolver: Arc::new(Resolver::new(&params.overrides, &local)),
+            resolver: Arc::new(finish(Resolver::new(&params.overrides, &local))),
             tried: Arc::default(),
             blob_proxy,
             connect_timeout: params.connect_timeout,
@@ -196,12 +202,21 @@ impl Client {
         }
     }
 
+    /// The same for other parameters. Connections are new, and what the name servers have said is known.
+    ///
+    /// # Errors
+    /// As of [`Client::new`].
+    pub fn heir(&self, params: Params) -> Result<Self, BuildError> {
+        Self::build(params, |resolver| resolver.heir_of(&self.parts.resolver))
+    }
+
     /// Where a connection to `host` would be tried, in order.
     ///
     /// # Errors
-    /// [`ClientError::Unresolved`] and [`ClientError::Forbidden`].
+    /// [`ClientError::Unresolved`], [`ClientError::NoNameServer`] and [`ClientError::Forbidden`].
     pub async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ClientError> {
-        let found = self.parts.resolver.addresses(host, port).await;
+        let deadline = Instant::now() + self.parts.connect_timeout;
+        let found = self.parts.resolver.addresses(host, port, deadline).await;
         found.map_err(|error| unreachable(host.to_owned(), error.into()))
     }
 
@@ -259,6 +274,7 @@ fn unreachable(host: String, source: BoxError) -> ClientError {
     match cause_ref::<Unresolved>(&*source) {
         Some(Unresolved::Forbidden(forbidden)) => ClientError::Forbidden { host, source: *forbidden },
         Some(Unresolved::Unknown(_)) => ClientError::Unresolved { host, source },
+        Some(Unresolved::Silent) => ClientError::NoNameServer { host },
         None => ClientError::Connect { host, source },
     }
 }

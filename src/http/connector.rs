@@ -104,7 +104,7 @@ impl Connector {
             let deadline = Instant::now() + limit;
             let mut without = Vec::new();
             loop {
-                let (once, dialled) = dialer.once(&without);
+                let (once, dialled) = dialer.once(&without, deadline);
                 let mut https = HttpsConnector::from((once, Arc::clone(&tls)));
                 let late = || format!("no TCP and TLS connection within {limit:?}").into();
                 let result = tokio::select! {

@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::BufReader;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::resolve::Resolver;
 use super::tried::Tried;
@@ -30,13 +30,21 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// holds four full TLS records and is still small beside what one blob stream holds in the socket itself.
 const READ_BUFFER: usize = 64 * 1024;
 
-/// Dials the host of a URL.
+/// What every connection is dialled with.
 #[derive(Debug, Clone)]
 pub(super) struct Dialer {
     resolver: Arc<Resolver>,
     tried: Arc<Tried>,
+}
+
+/// Dials the host of a URL, once.
+#[derive(Debug, Clone)]
+pub(super) struct Dial {
+    dialer: Dialer,
     /// Addresses to leave out.
     without: Vec<SocketAddr>,
+    /// Until when the name must have an address.
+    deadline: Instant,
     /// Where a connection came about, for whoever goes on with it.
     dialled: watch::Sender<Option<Dialled>>,
 }
@@ -51,14 +59,14 @@ pub(super) struct Dialled {
 
 impl Dialer {
     pub(super) fn new(resolver: Arc<Resolver>, tried: Arc<Tried>) -> Self {
-        Self { resolver, tried, without: Vec::new(), dialled: watch::Sender::new(None) }
+        Self { resolver, tried }
     }
 
-    /// The same for one connection, without these addresses; and who learns where it came about.
-    pub(super) fn once(&self, without: &[SocketAddr]) -> (Self, watch::Receiver<Option<Dialled>>) {
+    /// For one connection, without these addresses, to a name that has one at the `deadline`; and who learns where it came
+    /// about. How long connecting takes is up to the caller.
+    pub(super) fn once(&self, without: &[SocketAddr], deadline: Instant) -> (Dial, watch::Receiver<Option<Dialled>>) {
         let (dialled, learns) = watch::channel(None);
-        let (resolver, tried) = (Arc::clone(&self.resolver), Arc::clone(&self.tried));
-        (Self { resolver, tried, without: without.to_vec(), dialled }, learns)
+        (Dial { dialer: self.clone(), without: without.to_vec(), deadline, dialled }, learns)
     }
 
     /// What was dialled is of no use.
@@ -67,7 +75,7 @@ impl Dialer {
     }
 }
 
-impl tower::Service<Uri> for Dialer {
+impl tower::Service<Uri> for Dial {
     type Response = Socket;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Socket, BoxError>> + Send>>;
@@ -77,11 +85,11 @@ impl tower::Service<Uri> for Dialer {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let Self { resolver, tried, without, dialled } = self.clone();
+        let Self { dialer: Dialer { resolver, tried }, without, deadline, dialled } = self.clone();
         Box::pin(async move {
             let host = uri.host().ok_or_else(|| io::Error::other("the URL has no host"))?;
             let default = if uri.scheme_str() == Some("http") { 80 } else { 443 };
-            let mut addresses = resolver.addresses(host, uri.port_u16().unwrap_or(default)).await?;
+            let mut addresses = resolver.addresses(host, uri.port_u16().unwrap_or(default), deadline).await?;
             addresses.retain(|address| !without.contains(address));
             let has_others = addresses.len() > 1;
             let stream = connect(&tried.in_order(addresses), &tried).await?;
@@ -178,6 +186,7 @@ mod tests {
     use std::time::Duration;
 
     use tokio::net::{TcpListener, TcpSocket, TcpStream};
+    use tokio::time::Instant;
 
     use super::{HEAD_START, connect};
     use crate::http::tried::Tried;
@@ -214,7 +223,7 @@ mod tests {
         let both = vec![silent, open.local_addr().unwrap()];
         let tried = Tried::default();
         for (turn, expected) in [("first", HEAD_START), ("second", Duration::ZERO)] {
-            let begun = tokio::time::Instant::now();
+            let begun = Instant::now();
             let stream = connect(&tried.in_order(both.clone()), &tried).await.unwrap();
             let took = begun.elapsed();
             assert_eq!(stream.peer_addr().unwrap(), both[1]);

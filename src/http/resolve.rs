@@ -4,33 +4,27 @@
 //! the pool's key stay those of the URL. What the system's resolver says is held against [`Forbidden`], and exactly the
 //! addresses that passed are dialled, so that a name cannot mean one thing when it is judged and another when it is used.
 //!
-//! Where the resolver is silent, a name leads where it led a while ago (RFC 8767), judged anew. Where it says that a name
+//! Where the resolver is silent, a name leads where it led a while ago ([`said`]), judged anew. Where it says that a name
 //! leads nowhere, it leads nowhere.
+
+mod said;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::address::Forbidden;
 use super::client::{HostOverride, HostTarget, TargetHost};
+use said::Said;
 
 /// How long one of several names is waited for: a resolver that does not answer must not keep the others waiting. It
 /// leaves time for one repetition of the question by common resolvers' clients.
 const ONE_OF_SEVERAL: Duration = Duration::from_secs(2);
-
-/// How long a resolver may take before what it said last is used: a good one answers in a fraction of it, and its clients ask
-/// again only after five (`resolv.conf(5)`, `timeout`).
-const SILENT: Duration = Duration::from_secs(1);
-/// How long what it said counts then; endpoints of the cloud move in days.
-const REMEMBERED: Duration = Duration::from_mins(30);
-/// Names remembered; a node talks to some dozen.
-const MOST_REMEMBERED: usize = 256;
 
 /// Why a name gives no address to dial.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +32,9 @@ pub(super) enum Unresolved {
     /// Nobody knows it.
     #[error("the name does not resolve")]
     Unknown(#[from] io::Error),
+    /// Nobody said in time whether it is known, and it has not been asked for of late.
+    #[error("no name server answers")]
+    Silent,
     /// It leads to places only that no name may lead to.
     #[error(transparent)]
     Forbidden(Forbidden),
@@ -51,8 +48,7 @@ pub(super) struct Resolver {
     wildcard: HashMap<String, Vec<HostTarget>>,
     /// Names of services on this node, by the operator's own word.
     local: HashSet<String>,
-    /// What the system said of each name last, and when.
-    said: Mutex<HashMap<String, (Instant, Vec<SocketAddr>)>>,
+    said: Arc<Said>,
 }
 
 impl Resolver {
@@ -70,11 +66,27 @@ impl Resolver {
         resolver
     }
 
+    /// The same, which knows what another has heard.
+    #[must_use]
+    pub(super) fn heir_of(mut self, other: &Self) -> Self {
+        self.said = Arc::clone(&other.said);
+        self
+    }
+
     /// Every address to try for `host`, in order. A port of an override wins over the URL's.
     ///
     /// # Errors
-    /// [`Unresolved`], where there is no address at all that may be dialled.
-    pub(super) async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Unresolved> {
+    /// [`Unresolved`], where there is no address at all that may be dialled, or nobody has named one at the `deadline`.
+    pub(super) async fn addresses(
+        &self,
+        host: &str,
+        port: u16,
+        deadline: Instant,
+    ) -> Result<Vec<SocketAddr>, Unresolved> {
+        timeout_at(deadline, self.find(host, port)).await.unwrap_or(Err(Unresolved::Silent))
+    }
+
+    async fn find(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Unresolved> {
         let Some(targets) = self.targets(host) else {
             let found = self.lookup(host, port).await?;
             return self.judged(host, found);
@@ -88,7 +100,7 @@ impl Resolver {
                 TargetHost::Name(name) if alone => Ok(by_family(self.lookup(name, port).await?)),
                 TargetHost::Name(name) => match timeout(ONE_OF_SEVERAL, self.lookup(name, port)).await {
                     Ok(found) => Ok(by_family(found?)),
-                    Err(_) => Err(Unresolved::from(io::Error::from(io::ErrorKind::TimedOut))),
+                    Err(_) => Err(Unresolved::Silent),
                 },
             }
         });
@@ -112,42 +124,9 @@ impl Resolver {
             return Ok(vec![SocketAddr::new(address, port)]);
         }
         let asked = async { Ok(tokio::net::lookup_host((host, port)).await?.collect()) };
-        let mut found = self.or_remembered(host, asked).await?;
+        let mut found = self.said.or_last(host, asked).await?;
         found.iter_mut().for_each(|address| address.set_port(port));
         Ok(found)
-    }
-
-    /// The answer, or where there is none for [`SILENT`], the last one.
-    async fn or_remembered(
-        &self,
-        host: &str,
-        asked: impl Future<Output = io::Result<Vec<SocketAddr>>>,
-    ) -> io::Result<Vec<SocketAddr>> {
-        let mut asked = pin!(asked);
-        let found = match timeout(SILENT, &mut asked).await {
-            Ok(found) => found?,
-            Err(_) => {
-                let remembered = self.said().get(host).filter(|(at, _)| at.elapsed() < REMEMBERED).cloned();
-                match remembered {
-                    Some((_, found)) => {
-                        tracing::debug!(host, "the resolver is silent, and what it said last is used");
-                        return Ok(found);
-                    }
-                    None => asked.await?,
-                }
-            }
-        };
-        let mut said = self.said();
-        if said.len() >= MOST_REMEMBERED {
-            said.clear();
-        }
-        said.insert(host.to_owned(), (Instant::now(), found.clone()));
-        Ok(found)
-    }
-
-    fn said(&self) -> MutexGuard<'_, HashMap<String, (Instant, Vec<SocketAddr>)>> {
-        // Each change is one call, so a poisoned lock guards a whole map too.
-        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What `host` was found to lead to, as far as it may. The operator answers for an address and for a name of this

@@ -96,7 +96,7 @@ fn only_the_clock_reads_the_time_and_only_the_settings_read_the_environment() {
     for (call, owners) in [
         ("Timestamp::now()", &["src/clock.rs"][..]),
         ("env::var", &["src/build.rs", "src/config/environment.rs"][..]),
-        ("hyper_util::client::legacy", &["src/http/client.rs", "src/http/dial.rs"][..]),
+        ("hyper_util::client::legacy", &["src/http/client/tasks.rs", "src/http/dial.rs"][..]),
     ] {
         for file in sources() {
             let owner = owners.iter().any(|owner| file.ends_with(owner));

@@ -25,6 +25,7 @@ mod kubelet;
 mod malformed;
 mod manifests;
 mod messages;
+mod names;
 mod networks;
 mod oci_client;
 mod origins;

@@ -22,7 +22,7 @@ use crate::support::{LIMIT, Node, REPOSITORY, TAG};
 /// Less than it takes to give up one connection.
 const QUICK: Duration = Duration::from_secs(4);
 
-/// What it may take to find out that a way is cut: one connection that is given up after five seconds, on a machine that
+/// What it may take to find out that a way is cut: one connection that is given up after 4.5 seconds, on a machine that
 /// runs other tests beside this one.
 const FOUND_OUT: Duration = Duration::from_secs(15);
 

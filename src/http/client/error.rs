@@ -18,6 +18,12 @@ pub enum ClientError {
         #[source]
         source: BoxError,
     },
+    /// Nobody answers for the name.
+    #[error("no name server answers for {host}")]
+    NoNameServer {
+        /// The name that was dialled.
+        host: String,
+    },
     /// The name leads to an address that no name may lead to.
     #[error("refused to connect to {host}")]
     Forbidden {
@@ -60,6 +66,7 @@ impl Explain for ClientError {
         Row::of(match self {
             _ if self.is_certificate() => Sign::Certificate,
             Self::Unresolved { .. } => Sign::NameUnknown,
+            Self::NoNameServer { .. } => Sign::NameServerSilent,
             Self::Forbidden { .. } => Sign::AddressForbidden,
             Self::Connect { .. } => Sign::NoConnection,
             Self::Closed { .. } => Sign::Closed,
@@ -69,6 +76,7 @@ impl Explain for ClientError {
 
     fn names(&self) -> Names<'_> {
         let (Self::Unresolved { host, .. }
+        | Self::NoNameServer { host }
         | Self::Forbidden { host, .. }
         | Self::Connect { host, .. }
         | Self::Closed { host, .. }
@@ -85,7 +93,10 @@ impl ClientError {
     /// Whether no connection came about, for whatever reason, so that nothing was asked of anybody.
     #[must_use]
     pub const fn is_connect(&self) -> bool {
-        matches!(self, Self::Unresolved { .. } | Self::Forbidden { .. } | Self::Connect { .. })
+        match self {
+            Self::Unresolved { .. } | Self::NoNameServer { .. } | Self::Forbidden { .. } | Self::Connect { .. } => true,
+            Self::Closed { .. } | Self::Timeout { .. } => false,
+        }
     }
 
     /// Whether the other side's certificate was not accepted.

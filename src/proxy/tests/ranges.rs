@@ -20,9 +20,13 @@ const LAYER: usize = 24 * MIB;
 /// A limit for each connection, such that all of them together are far below what a debug build can move.
 const LIMIT: Pace = Pace { round_trip: Duration::from_millis(2), bytes_per_second: Some(8_000_000), slow_start: false };
 
+/// Enough to read one layer over all connections, and too little to open one before it is asked for, as is done where the
+/// bucket seems to be far away: on a busy machine it does.
+const MEMORY: u64 = 26 << 20;
+
 /// A world whose image a client was given, so that its layers are known.
 async fn world() -> World {
-    let world = World::with(Setup { layer: LAYER, ..Setup::default() }).await;
+    let world = World::with(Setup { layer: LAYER, memory: MEMORY, ..Setup::default() }).await;
     world.cloud.paces().set_of(Service::Oss, LIMIT);
     give_manifest(&world).await;
     world

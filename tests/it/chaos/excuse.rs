@@ -14,8 +14,8 @@ const OURS: &str = "acr-pull-proxy: ";
 /// What containerd says of a whole body that is shorter than its descriptor.
 const TOO_SHORT: &str = "failed to read expected number of bytes";
 
-/// What every error says of a name that has no address, which no service is to blame for.
-const NO_NAME: &str = "cannot resolve";
+/// What every error says of a name that has no address, which no service is to blame for, or nobody who tells it.
+const NO_NAME: [&str; 2] = ["cannot resolve", "no name server answers"];
 
 /// Something in force for a while.
 #[derive(Debug, Clone)]
@@ -86,7 +86,7 @@ impl Out {
     fn is_blamed_by(self, what: &str) -> bool {
         let (statuses, marks): (&[&str], &[&str]) = match self {
             Self::Permission => (&["403"], &["cr:PullRepository", "denies the pull"]),
-            Self::Names => (&["502", "503", "504"], &[NO_NAME]),
+            Self::Names => (&["502", "503", "504"], &NO_NAME),
             Self::Service(service) => (
                 &["502", "503", "504"],
                 match service {
@@ -100,7 +100,8 @@ impl Out {
             ),
         };
         let says = statuses.iter().any(|status| what.contains(&format!("{status} {OURS}")));
-        says && (self == Self::Names || !what.contains(NO_NAME)) && marks.iter().any(|mark| what.contains(mark))
+        let has_any = |marks: &[&str]| marks.iter().any(|mark| what.contains(mark));
+        says && (self == Self::Names || !has_any(&NO_NAME)) && has_any(marks)
     }
 }
 

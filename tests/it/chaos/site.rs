@@ -1,13 +1,12 @@
 //! The two daemons of a soak: one that stays, whose memory is watched, and one that is replaced and killed all the time.
 
 use std::net::SocketAddr;
-use std::process::Command;
 
 use cloudsim::{CloudSim, Method};
 
 use crate::support::client::Mirror;
 use crate::support::daemon::{Daemon, PROGRAM};
-use crate::support::dns::NameServer;
+use crate::support::dns::{self, NameServer};
 use crate::support::{LIMIT, POLL};
 
 /// A name that never resolves (RFC 6761, section 6.4).
@@ -46,8 +45,7 @@ impl Site {
         let daemon = start(&short(cloud.node_config(method)), names.as_ref()).await;
         let mut base = short(cloud.node_config_at(method, &daemon.listen.to_string(), &daemon.admin.to_string()));
         if names.is_some() {
-            let address = cloud.tls_addr();
-            base = base.replace(&format!("\": {address}"), &format!("\": {NAME}:{}", address.port()));
+            base = dns::by_name(&base, cloud.tls_addr(), NAME);
         }
         let site = Self { name, daemon, base, resolved: Names::Good, names, blobs: String::new() };
         site.write(&site.text());
@@ -140,15 +138,10 @@ impl Site {
     }
 }
 
-/// Starts a daemon; one with a name server sees no other, since its `/etc/resolv.conf` is its own.
+/// Starts a daemon; one with a name server asks no other.
 async fn start(config: &str, names: Option<&NameServer>) -> Daemon {
-    let Some(names) = names else { return Daemon::as_configured(config).await };
-    let resolver = format!("nameserver {}\n", names.address);
-    let script = format!(
-        "file=$(mktemp) && printf '{}' >$file && mount --bind $file /etc/resolv.conf && rm $file && exec \"$0\" \"$@\"",
-        resolver.escape_default()
-    );
-    let mut program = Command::new("unshare");
-    program.args(["--mount", "sh", "-c", &script, PROGRAM]);
-    Daemon::through(config, program).await
+    match names {
+        Some(names) => Daemon::through(config, names.asked_by(PROGRAM)).await,
+        None => Daemon::as_configured(config).await,
+    }
 }

@@ -1,6 +1,7 @@
 //! A name server that knows one name, on an address of the loopback network where nothing else listens.
 
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -50,6 +51,18 @@ impl NameServer {
         server
     }
 
+    /// A command that becomes `program`, which asks this name server and no other, since its `/etc/resolv.conf` is its own.
+    /// Needs root.
+    pub(crate) fn asked_by(&self, program: &str) -> Command {
+        let script = format!(
+            "file=$(mktemp) && echo 'nameserver {}' >$file && mount --bind $file /etc/resolv.conf && rm $file && exec \"$0\" \"$@\"",
+            self.address
+        );
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", &script, program]);
+        command
+    }
+
     /// Changes how it answers from now on.
     pub(crate) fn set(&self, mood: Mood) {
         *self.mood.lock().unwrap_or_else(PoisonError::into_inner) = mood;
@@ -63,6 +76,11 @@ impl NameServer {
     fn mood(&self) -> Mood {
         *self.mood.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A configuration whose `network.hosts` lead to a name where they lead to an address.
+pub(crate) fn by_name(config: &str, address: SocketAddr, name: &str) -> String {
+    config.replace(&format!("\": {address}"), &format!("\": {name}:{}", address.port()))
 }
 
 fn answer(question: &[u8], name: &str, mood: Mood) -> Option<Vec<u8>> {

@@ -79,6 +79,12 @@ pub(super) const CHAIN: &[Row] = &[
         "link this VPC to the instance in the console, or set network.hosts for {host}",
         "link the VPC, or set network.hosts",
     ]),
+    sign(Sign::NameServerSilent, Network, [
+        "`no name server answers` for a host",
+        "the name servers of the node do not answer in time: they are down, or a firewall drops what is asked of them",
+        "check the name servers in /etc/resolv.conf and the way to their port 53, or set network.hosts for {host}",
+        "check the name servers, or set network.hosts",
+    ]),
     sign(Sign::AddressForbidden, Network, [
         "`refused to connect to` a host",
         "DNS or /etc/hosts leads its name to this node, its link or the metadata service: a wrong entry, or an attack",
