@@ -14,7 +14,7 @@ const EVERY: Duration = Duration::from_millis(500);
 /// When memory has settled, in a soak that is long enough; in a shorter one, after a third of it.
 const SETTLED: Duration = Duration::from_secs(300);
 
-/// Which share of a soak is averaged at the moment it has settled, and at its end.
+/// Which share of a soak is looked at as one, at the moment it has settled, and at its end.
 const SHARE: u32 = 10;
 
 /// One look.
@@ -34,7 +34,7 @@ pub(super) struct Samples(Vec<Sample>);
 pub(super) struct Growth {
     pub(super) settled: u64,
     pub(super) end: u64,
-    /// Means of all parts, one after the other.
+    /// Medians of all parts, one after the other.
     course: [u64; SHARE as usize],
 }
 
@@ -70,20 +70,22 @@ impl Samples {
         self.growth(|sample| sample.descriptors)
     }
 
-    /// Means, since either figure follows the load from moment to moment.
+    /// Medians, since either figure follows the load from moment to moment, and what one burst of it takes is not what stays.
     fn growth(&self, of: impl Fn(&Sample) -> u64) -> Growth {
         let whole = self.0.last().map_or(Duration::ZERO, |sample| sample.at);
         let settled = SETTLED.min(whole / 3);
         let share = whole / SHARE;
-        let mean = |from: Duration, to: Duration| {
-            let values: Vec<u64> = self.0.iter().filter(|sample| (from..=to).contains(&sample.at)).map(&of).collect();
-            values.iter().sum::<u64>() / (values.len() as u64).max(1)
+        let median = |from: Duration, to: Duration| {
+            let mut values: Vec<u64> =
+                self.0.iter().filter(|sample| (from..=to).contains(&sample.at)).map(&of).collect();
+            values.sort_unstable();
+            values.get(values.len() / 2).copied().unwrap_or_default()
         };
         let course = std::array::from_fn(|part| {
             let part = u32::try_from(part).expect("a small number");
-            mean(share * part, share * (part + 1))
+            median(share * part, share * (part + 1))
         });
-        Growth { settled: mean(settled, settled + share), end: mean(whole - share, whole), course }
+        Growth { settled: median(settled, settled + share), end: median(whole - share, whole), course }
     }
 }
 

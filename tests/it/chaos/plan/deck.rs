@@ -98,6 +98,11 @@ const DECK: [(Sort, u32); Sort::COUNT] = [
 ];
 
 impl Sort {
+    /// Whether it meets services in a way that no other sort does, and may come seldom.
+    const fn comes_first(self) -> bool {
+        matches!(self, Self::BareRedirect | Self::MetadataFailing | Self::NameServerSilent | Self::NameServerFailing)
+    }
+
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         DECK.into_iter().map(|(sort, _)| sort)
     }
@@ -155,9 +160,11 @@ impl Plan {
             if self.waiting.iter().any(|waiting| waiting.sort == card.sort) {
                 continue;
             }
-            // What comes in no other way goes before trouble that somebody else may have as well.
-            let first = matches!(card.sort, Sort::MetadataFailing | Sort::NameServerSilent | Sort::NameServerFailing);
-            self.waiting.insert(if first { 0 } else { self.waiting.len() }, card);
+            // What comes in no other way goes before trouble that somebody else may have as well, and each of its sorts in
+            // turn: they wait for the same.
+            let last = self.waiting.len();
+            let behind_first = self.waiting.iter().position(|waiting| !waiting.sort.comes_first()).unwrap_or(last);
+            self.waiting.insert(if card.sort.comes_first() { behind_first } else { last }, card);
         }
     }
 

@@ -18,3 +18,18 @@ fn every_sort_of_step_comes_and_one_that_has_to_wait_comes_when_it_may() {
     assert_eq!(missing, [Sort::Silence]);
     assert_eq!(plan.next(|_| true).sort, Sort::Silence);
 }
+
+#[test]
+fn sorts_that_wait_for_the_same_come_in_turn() {
+    let shared = [Sort::BareRedirect, Sort::MetadataFailing, Sort::NameServerSilent, Sort::NameServerFailing];
+    let mut plan = Plan::new(7);
+    let mut came = [0; 4];
+    for step in 0..1_000 {
+        let mut one_may = step % 10 == 0;
+        let sort = plan.next(|card| !shared.contains(&card.sort) || std::mem::take(&mut one_may)).sort;
+        if let Some(which) = shared.iter().position(|one| *one == sort) {
+            came[which] += 1;
+        }
+    }
+    assert!(came.iter().all(|times| *times >= 10), "{came:?}");
+}
